@@ -1,0 +1,1 @@
+"""The ehcp command: all four services in one process."""

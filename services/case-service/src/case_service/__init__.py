@@ -1,0 +1,1 @@
+"""Owns the child's case: plan, versions, amendment notices, placement, ceasing."""

@@ -1,0 +1,1 @@
+"""Owns partners, subscriptions, deliveries and the proof of notification."""

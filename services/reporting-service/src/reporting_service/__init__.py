@@ -1,0 +1,1 @@
+"""Owns read models built from events: measures and the dashboard."""

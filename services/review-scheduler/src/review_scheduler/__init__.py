@@ -1,0 +1,1 @@
+"""Owns every review of every plan, its statutory dates and meeting chain."""

@@ -1,0 +1,1 @@
+"""Domain events of the EHC-plan hub: classes, CloudEvents envelope, published schemas."""

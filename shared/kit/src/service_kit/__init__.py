@@ -1,0 +1,1 @@
+"""What every service of the hub needs and none should write twice."""

@@ -1,0 +1,1 @@
+"""Statutory dates of EHC plans in England, as data and pure functions."""
