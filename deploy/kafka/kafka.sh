@@ -34,7 +34,7 @@ libs() {
 
 port() { echo $((base + 10 * ($1 - 1) + ${2:-0})); } # port ID [0 broker | 1 controller | 2 behind the proxy]
 uuid() { head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '='; }
-nodes() { (cd "$run" && ls -d [0-9]* 2>/dev/null) || true; }
+nodes() { (cd "$run" 2>/dev/null && ls -d [0-9]* 2>/dev/null) || true; }
 alive() { local pid; pid=$(cat "$run/$1/pid" 2>/dev/null) && grep -qzF "$run/$1/server.properties" "/proc/$pid/cmdline" 2>/dev/null; }
 signal() { if alive "$2"; then kill "-$1" "$(cat "$run/$2/pid")"; fi; }
 bootstrap() { local id list=""; for id in $(nodes); do list+="${list:+,}127.0.0.1:$(port "$id")"; done; echo "$list"; }
