@@ -1,0 +1,165 @@
+"""The bus on Apache Kafka, through aiokafka with every default that loses data changed (reliability.md, 6.1).
+
+The producer is idempotent with acks from all in-sync replicas. The consumer commits by hand, starts at the earliest
+record and gets raw bytes, so that a record that cannot be read does not block its partition. While the broker is away
+an idempotent producer may never return: callers put a deadline round `publish` and end their process on expiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+
+from service_kit.bus.port import MAX_MESSAGE_BYTES, Message, Record, refuse
+
+log = structlog.get_logger(__name__)
+WILL_COME_AGAIN = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+CONSUMER = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "earliest",
+    "isolation_level": "read_committed",
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 3_000,
+    "max_poll_interval_ms": 300_000,
+    "fetch_max_wait_ms": 100,
+}
+
+
+class KafkaBus:
+    """The bus contract on a cluster; `servers` is "host:port[,host:port]"."""
+
+    def __init__(self, servers: str, *, session_timeout_ms: int = 10_000) -> None:
+        self.servers = servers
+        self.session_timeout_ms = session_timeout_ms
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self.servers,
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=2,
+                    max_batch_size=256 * 1024,
+                    max_request_size=MAX_MESSAGE_BYTES * 8,
+                )
+                await producer.start()
+                self._producer = producer
+            return self._producer
+
+    async def publish(self, messages: Sequence[Message]) -> list[str | None]:
+        refusals = refuse(messages)
+        producer = await self._started()
+        pending = [
+            await producer.send(m.topic, m.value, key=m.key.encode())
+            for m, refusal in zip(messages, refusals, strict=True)
+            if refusal is None
+        ]
+        await asyncio.gather(*pending)
+        return refusals
+
+    @asynccontextmanager
+    async def consumer(self, group: str, topics: Sequence[str]) -> AsyncIterator[_KafkaConsumer]:
+        settings = CONSUMER | {
+            "session_timeout_ms": self.session_timeout_ms,
+            "heartbeat_interval_ms": self.session_timeout_ms // 3,
+        }
+        consumer = AIOKafkaConsumer(*topics, bootstrap_servers=self.servers, group_id=group, **settings)
+        await consumer.start()
+        try:
+            yield _KafkaConsumer(consumer)
+        finally:
+            await consumer.stop()
+
+    async def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=None, **CONSUMER)
+        await consumer.start()
+        try:
+            places = await _partitions(consumer, topics)
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            await consumer.seek_to_beginning(*places)
+            left = {place for place in places if await consumer.position(place) < ends[place]}
+            while left:
+                fetched = await consumer.getmany(*left, timeout_ms=1000, max_records=1000)
+                records = [r for r in _records(fetched) if r.offset < ends[TopicPartition(r.topic, r.partition)]]
+                if records:
+                    yield records
+                left = {place for place in left if await consumer.position(place) < ends[place]}
+        finally:
+            await consumer.stop()
+
+    async def lag(self, group: str, topics: Sequence[str]) -> int:
+        # A consumer that only asks: it never subscribes, so it does not join the group.
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=group, **CONSUMER)
+        await consumer.start()
+        try:
+            places = await _partitions(consumer, topics)
+            consumer.assign(places)
+            ends, begins = await consumer.end_offsets(places), await consumer.beginning_offsets(places)
+            committed = {place: await consumer.committed(place) for place in places}
+            return sum(ends[p] - (begins[p] if (at := committed[p]) is None else at) for p in places)
+        finally:
+            await consumer.stop()
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            # An idempotent producer's stop() waits for the broker, for ever if need be.
+            try:
+                async with asyncio.timeout(5):
+                    await self._producer.stop()
+            except TimeoutError:
+                log.warning("producer did not stop; what it had not sent is still in the outbox")
+            self._producer = None
+
+
+class _KafkaConsumer:
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
+        fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        return _records(fetched)
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            place = TopicPartition(record.topic, record.partition)
+            offsets[place] = max(record.offset + 1, offsets.get(place, 0))
+        mine = self._consumer.assignment()
+        kept = {place: offset for place, offset in offsets.items() if place in mine}
+        if not kept:
+            return
+        try:
+            await self._consumer.commit(kept)
+        except WILL_COME_AGAIN as error:
+            log.info("position not committed; the records will be fetched again", error=type(error).__name__)
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
+    await consumer._client.force_metadata_update()
+    found = []
+    for topic in topics:
+        await consumer._client.add_topic(topic)
+        for partition in sorted(consumer.partitions_for_topic(topic) or ()):
+            found.append(TopicPartition(topic, partition))
+    return found
+
+
+def _records(fetched: dict[TopicPartition, list[object]]) -> list[Record]:
+    return [
+        Record(m.topic, m.partition, m.offset, _text(m.key), m.value)  # type: ignore[attr-defined]
+        for messages in fetched.values()
+        for m in messages
+    ]
+
+
+def _text(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="replace")

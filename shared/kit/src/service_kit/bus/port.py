@@ -1,0 +1,90 @@
+"""The bus: an append-only log of keyed messages, one position per consumer group.
+
+Two implementations, chosen by URL: the SQLite event log (`log_bus`) and Apache Kafka (`kafka_bus`). One conformance
+suite (tests/conformance) holds both to this contract:
+
+* messages of one key are fetched in the order in which they were published;
+* a group's fetched but uncommitted messages are fetched again after a crash; committed ones are not;
+* groups do not affect one another; a new group starts at the beginning;
+* members of a group share the keys; a key has one reader at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published: key = case id, so that all events of a case stay in order."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is fetched: a message with its place in the log. Key and value are as found, never trusted."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes | None
+
+
+class Consumer(Protocol):
+    """One member of a consumer group."""
+
+    async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
+        """Up to `limit` records after the group's position, waiting at most `wait` seconds for the first."""
+        ...
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Move the group's position behind these records. A member that lost a partition in the meantime commits
+        nothing there: the records will be fetched again by whoever has it now."""
+        ...
+
+
+class Bus(Protocol):
+    """The log."""
+
+    async def publish(self, messages: Sequence[Message]) -> list[str | None]:
+        """Append in order and return when all are stored: None per message, or why it was refused for good (then
+        the later messages of its key in this call are refused too, so that no order is lost). Raises on an outage:
+        some of the messages may have been stored."""
+        ...
+
+    def consumer(self, group: str, topics: Sequence[str]) -> AbstractAsyncContextManager[Consumer]:
+        """Join a group."""
+        ...
+
+    def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
+        """All records from the beginning to the ends as they are now, outside of any group; per key in order."""
+        ...
+
+    async def lag(self, group: str, topics: Sequence[str]) -> int:
+        """How many records the group has not committed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+MAX_MESSAGE_BYTES = 64 * 1024
+
+
+def refuse(messages: Sequence[Message]) -> list[str | None]:
+    """The refusals of `publish`: too long a message, and whatever follows it under its key."""
+    refused: set[str] = set()
+    answers: list[str | None] = []
+    for message in messages:
+        if len(message.value) > MAX_MESSAGE_BYTES:
+            refused.add(message.key)
+            answers.append("too large")
+        else:
+            answers.append("behind a refused message" if message.key in refused else None)
+    return answers

@@ -1,0 +1,90 @@
+"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+
+from service_kit import migrate as migrations
+from service_kit.logs import configure_logging
+from service_kit.parked import list_parked, replay_parked
+from service_kit.service import Part, Running, Service
+from service_kit.settings import load_settings
+
+GRACE_SECONDS = 10
+
+
+def run(service: Service) -> None:
+    """Run the command named on the command line."""
+    app = typer.Typer(name=service.name, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+    @app.command()
+    def serve() -> None:
+        """The API."""
+        _serve(service, Part.SERVE)
+
+    @app.command()
+    def relay() -> None:
+        """The outbox relay: ends itself when the bus does not answer, to be started anew."""
+        _serve(service, Part.RELAY)
+
+    @app.command()
+    def work() -> None:
+        """The consumer and the jobs."""
+        _serve(service, Part.WORK)
+
+    @app.command()
+    def migrate() -> None:
+        """Bring the database to this version's schema."""
+        _with(service, lambda running: running.migrate())
+
+    @app.command()
+    def revise(message: Annotated[str, typer.Option("-m")]) -> None:
+        """Write a migration from the difference between the tables and the database (for developers)."""
+        _with(service, lambda r: migrations.revise(r.hub.db, service.package, service.metadata, message))
+
+    @app.command()
+    def parked(replay: Annotated[str | None, typer.Option(help="a case id, or 'all'")] = None) -> None:
+        """List parked events, or try them again after a fix."""
+
+        async def act(running: Running) -> None:
+            if replay:
+                typer.echo(f"{await replay_parked(running, replay)} events applied")
+            for line in await list_parked(running):
+                typer.echo(line.as_text())
+
+        _with(service, act)
+
+    app()
+
+
+def _serve(service: Service, part: Part) -> None:
+    settings = load_settings()
+    configure_logging(settings)
+    running = service.build(settings)
+    uvicorn.run(
+        running.app(frozenset({part})),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _with(service: Service, act: Any) -> None:
+    async def inner() -> None:
+        running = service.build(load_settings())
+        try:
+            await act(running)
+        finally:
+            await running.stop()
+
+    work: Coroutine[Any, Any, None] = inner()
+    asyncio.run(work)

@@ -1,0 +1,209 @@
+"""What a route hands to a command: the caller, the clock, and one way to read, to write and to answer.
+
+`write()` is the transaction of a change. It claims the `Idempotency-Key`, and the answer given with `Tx.answer` is
+stored with the change: whoever repeats the request gets that answer again, never a second effect. The transaction is
+committed before the answer leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, insert, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import Event
+from service_kit import access, outbox
+from service_kit.access import Caller
+from service_kit.clock import Clock
+from service_kit.database import Database
+from service_kit.failpoints import failpoint
+from service_kit.problems import Refusal
+from service_kit.settings import Settings
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class Answered(Exception):
+    """This request was answered before; carries the stored answer."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def answer(
+    status: int,
+    model: BaseModel | None,
+    *,
+    etag: int | str | None = None,
+    location: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An answer rendered once by pydantic. `etag` is the version of the thing answered."""
+    body = b"" if model is None else model.model_dump_json(by_alias=True).encode()
+    response = Response(body, status, media_type="application/json" if model is not None else None)
+    if etag is not None:
+        response.headers["ETag"] = f'"{etag}"'
+    if location is not None:
+        response.headers["Location"] = location
+    response.headers.update(headers or {})
+    return response
+
+
+class Tx:
+    """An open change: the session, what it publishes, and what it will answer."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+        self.response: Response | None = None
+
+    async def publish(self, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
+        """Write an event to the outbox in this transaction; returns its id."""
+        return await outbox.publish(self.session, event, case=case, la=la, dataref=dataref)
+
+    def answer(
+        self,
+        status: int,
+        model: BaseModel | None,
+        *,
+        etag: int | str | None = None,
+        location: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer to the request, stored with the change when the request carried a key."""
+        self.response = answer(status, model, etag=etag, location=location, headers=headers)
+        return self.response
+
+
+class Context:
+    """A request as a command sees it."""
+
+    def __init__(self, request: Request) -> None:
+        running = request.app.state.running
+        self.request = request
+        self.db: Database = running.hub.db
+        self.clock: Clock = running.hub.clock
+        self.settings: Settings = running.hub.settings
+        self.caller: Caller = request.state.caller
+        self.action: str = request.state.action
+        self._idempotent: bool = request.state.idempotency and request.method == "POST"
+        self._scopes = running.service.scopes
+        self._in_flight: set[tuple[str, str]] = running.in_flight
+
+    def visible(self, table: type[Any]) -> ColumnElement[bool]:
+        """The rows of `table` that this caller may touch with this action, as a condition for the WHERE."""
+        return access.visible(self.caller, self.action, self._scopes, table)
+
+    def match(self, version: int | str) -> None:
+        """Hold `If-Match` against the version found. PUT and PATCH must send it; others may."""
+        wanted = self.request.headers.get("If-Match")
+        if wanted is None:
+            if self.request.method in ("PUT", "PATCH"):
+                raise Refusal("precondition-required", "Send If-Match with the ETag you last read.")
+            return
+        tags = [tag.strip().removeprefix("W/") for tag in wanted.split(",")]
+        if f'"{version}"' not in tags and "*" not in tags:
+            raise Refusal("stale-version", "Somebody changed this since you read it. Read it again.")
+
+    def answer(
+        self,
+        status: int,
+        model: BaseModel | None,
+        *,
+        etag: int | str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """An answer to a reading request."""
+        return answer(status, model, etag=etag, headers=headers)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading."""
+        async with self.db.read() as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Tx]:
+        """The transaction of a change. On a POST the block must give its answer with `Tx.answer`."""
+        key = self._key()
+        if key is None:
+            async with self.db.write() as session:
+                yield Tx(session)
+                failpoint("api.before_commit")
+        else:
+            async with self._only_one(key), self.db.write() as session:
+                digest = await self._digest()
+                await self._replay(session, key, digest)
+                tx = Tx(session)
+                yield tx
+                await self._keep(tx, key, digest)
+                failpoint("api.before_commit")
+        failpoint("api.after_commit_before_response")
+
+    def _key(self) -> tuple[str, str] | None:
+        if not self._idempotent:
+            return None
+        key = self.request.headers.get("Idempotency-Key", "")
+        if not _KEY.fullmatch(key):
+            raise Refusal("bad-parameter", "Send an Idempotency-Key of 1 to 255 visible ASCII characters.")
+        return f"{self.caller.role}:{self.caller.subject}"[:200], key
+
+    @asynccontextmanager
+    async def _only_one(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        if key in self._in_flight:
+            raise _in_progress()
+        self._in_flight.add(key)
+        try:
+            yield
+        finally:
+            self._in_flight.discard(key)
+
+    async def _digest(self) -> bytes:
+        what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n".encode()
+        return hashlib.sha256(what + await self.request.body()).digest()
+
+    async def _replay(self, session: AsyncSession, key: tuple[str, str], digest: bytes) -> None:
+        table = self.db.tables["idempotency"]
+        if not self.db.is_sqlite:  # another replica may have the same key in hand
+            lock = int.from_bytes(hashlib.sha256("\n".join(key).encode()).digest()[:8], "big", signed=True)
+            if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
+                raise _in_progress()
+        found = (await session.execute(select(table).where(table.c.caller == key[0], table.c.key == key[1]))).first()
+        if found is None:
+            return
+        if found.digest != digest:
+            raise Refusal("idempotency-mismatch", "This Idempotency-Key was used for another request.")
+        raise Answered(Response(found.body, found.status, {**found.headers, "Idempotent-Replayed": "true"}))
+
+    async def _keep(self, tx: Tx, key: tuple[str, str], digest: bytes) -> None:
+        if tx.response is None:
+            raise RuntimeError("a POST must answer within its transaction")
+        kept = {k: v for k, v in tx.response.headers.items() if k in ("content-type", "etag", "location")}
+        values = {
+            "caller": key[0],
+            "key": key[1],
+            "digest": digest,
+            "status": tx.response.status_code,
+            "headers": kept,
+            "body": bytes(tx.response.body),
+            "answered_at": self.clock.now(),
+        }
+        await tx.session.execute(insert(self.db.tables["idempotency"]).values(values))
+
+
+def _in_progress() -> Refusal:
+    return Refusal("in-progress", "The same request is being carried out.", headers={"Retry-After": "1"})
+
+
+def _context(request: Request) -> Context:
+    return Context(request)
+
+
+Ctx = Annotated[Context, Depends(_context)]

@@ -1,0 +1,184 @@
+"""One database of one service: `read()` and `write()`, on SQLite or PostgreSQL, chosen by URL.
+
+A write transaction is `BEGIN IMMEDIATE` on SQLite (a deferred one that reads first fails at once when another writer
+commits, whatever the busy timeout) and commits when the block ends, before anyone is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import MetaData, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from service_kit.clock import Clock
+
+T = TypeVar("T")
+# SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
+ROWS_PER_STATEMENT = 500
+
+
+class Unavailable(Exception):
+    """The database cannot be reached just now; nothing was changed, or the outcome of a commit is unknown."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error means "the database is away or busy", so that trying again later is right."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, PoolTimeout | OSError):
+        return True
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.OperationalError):  # which SQLite also raises for a mistake in a statement
+        return any(word in str(cause) for word in ("locked", "busy", "disk", "unable to open", "readonly"))
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    name = type(cause).__name__ if cause is not None else ""
+    return name in {"CannotConnectNowError", "AdminShutdownError", "CrashShutdownError", "TooManyConnectionsError"}
+
+
+def _prepare_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, see below
+        cursor = connection.cursor()
+        # busy_timeout first: switching to WAL needs the lock itself.
+        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+class Database:
+    """Reads and writes of one service.
+
+    `on_publish` callbacks run after a commit that wrote to the outbox (the relay's wake-up). Raises `Unavailable`
+    when the database cannot be reached.
+    """
+
+    def __init__(
+        self, url: str, metadata: MetaData, *, source: str = "", topic: str | None = None, clock: Clock | None = None
+    ) -> None:
+        self.url = make_url(url)
+        self.tables = metadata.tables
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.clock = clock or Clock()
+        self.source, self.topic = source, topic
+        self.on_publish: list[Callable[[], None]] = []
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 4}
+        if not self.is_sqlite:
+            options["pool_timeout"] = 5
+            options["connect_args"] = {"timeout": 5, "command_timeout": 60}
+        self.engine = create_async_engine(self.url, **options)
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+            reading, writing = self.engine, self.engine.execution_options(begin="BEGIN IMMEDIATE")
+        else:
+            # Reads in autocommit save BEGIN and ROLLBACK, a third of their cost.
+            reading, writing = self.engine.execution_options(isolation_level="AUTOCOMMIT"), self.engine
+        self._readers = async_sessionmaker(reading, class_=AsyncSession, expire_on_commit=False)
+        self._writers = async_sessionmaker(writing, class_=AsyncSession, expire_on_commit=False)
+        # SQLite has one writer; queueing here is fair, its busy handler is not.
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading; nothing it does is kept."""
+        try:
+            async with self._readers() as session:
+                yield session
+        except Exception as error:
+            if is_outage(error):
+                raise Unavailable from error
+            raise
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction: committed when the block ends, rolled back when it raises."""
+        try:
+            async with self._one_writer(), self._writers() as session:
+                session.info.update(source=self.source, topic=self.topic, clock=self.clock, tables=self.tables)
+                async with session.begin():
+                    yield session
+        except Exception as error:
+            if is_outage(error):
+                raise Unavailable from error
+            raise
+        if session.info.get("published"):
+            for wake in self.on_publish:
+                wake()
+
+    @asynccontextmanager
+    async def _one_writer(self) -> AsyncIterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        async with self._turn:
+            yield
+
+    @asynccontextmanager
+    async def leader(self, role: str, *, poll: float = 1.0) -> AsyncIterator[Callable[[], Any]]:
+        """Wait until this process is the only one in `role` on this database; hold it until the block ends or the
+        process dies. Yields a coroutine function that raises when the lead was lost."""
+        if self.is_sqlite:
+            async with _file_lock(Path(f"{self.url.database}.{role}.lock"), poll) as check:
+                yield check
+            return
+        key = int.from_bytes(hashlib.sha256(role.encode()).digest()[:8], "big", signed=True)
+        async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+                await asyncio.sleep(poll)
+
+            async def still_leading() -> None:
+                await connection.execute(text("SELECT 1"))
+
+            try:
+                yield still_leading
+            finally:
+                # An advisory lock belongs to the connection: never give one that holds it back to the pool.
+                await connection.invalidate()
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]:
+    with path.open("a") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(poll)
+
+        async def still_leading() -> None:
+            """A lock on an open file is held until it is closed."""
+
+        yield still_leading
+
+
+def upsert(session: AsyncSession, table: Table) -> Any:
+    """An INSERT of the session's dialect, with `.on_conflict_do_nothing` and `.on_conflict_do_update`."""
+    dialect = session.get_bind().dialect.name
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def in_chunks(rows: Sequence[T], size: int = ROWS_PER_STATEMENT) -> Iterable[Sequence[T]]:
+    """Cut rows so that each statement stays below the parameter limit of both databases."""
+    return (rows[i : i + size] for i in range(0, len(rows), size))

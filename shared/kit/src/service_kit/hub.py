@@ -1,0 +1,19 @@
+"""What a running service has at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service_kit.clock import Clock
+from service_kit.database import Database
+from service_kit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Hub:
+    """The name of the service (also its consumer group), its database, the clock and the settings."""
+
+    name: str
+    db: Database
+    clock: Clock
+    settings: Settings

@@ -1,0 +1,451 @@
+"""The inbox: what a service does with other services' events, exactly once in effect and in order per case.
+
+An event's effect, the note that it was received, and the events the effect publishes are one transaction; the
+position on the bus is committed after it. A batch is taken in one transaction; when anything in it fails, the same
+batch is taken again event by event, so that only the event at fault, and the later ones of its case, are parked.
+
+`last_received` (per source and case) is kept for ever: it still recognises a replay when the inbox rows are pruned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Table, delete, func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.envelope import OWN_PREFIX, Envelope
+from ehcp_contracts.events import EVENTS, Event
+from ehcp_contracts.vocabulary import suspicious_fields
+from service_kit.bus.port import Bus, Record
+from service_kit.database import Unavailable, in_chunks, upsert
+from service_kit.failpoints import failpoint
+from service_kit.hub import Hub
+from service_kit.logs import bind_traceparent
+
+log = structlog.get_logger(__name__)
+E = TypeVar("E", bound=Event)
+TRIES = 3
+HANDLER_BUDGET = 30.0
+PATIENCE = timedelta(hours=24)
+
+
+class Defer(Exception):
+    """Raised by a reaction when what it needs has not arrived yet, such as the case itself. The event waits up to
+    24 hours and is tried again whenever its case moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[E]):
+    """A typed event with its envelope: which case, which council, when and where it was sent."""
+
+    event: E
+    envelope: Envelope
+    raw: bytes
+
+    @property
+    def id(self) -> UUID:
+        return self.envelope.id
+
+    @property
+    def case(self) -> UUID:
+        return UUID(self.envelope.subject)
+
+    @property
+    def la(self) -> str:
+        return self.envelope.lacode
+
+    @property
+    def time(self) -> datetime:
+        return self.envelope.time
+
+    @property
+    def source(self) -> str:
+        return self.envelope.source
+
+    @property
+    def sequence(self) -> int:
+        return self.envelope.sequence
+
+
+Reaction = Callable[[AsyncSession, Received[Any], Hub], Awaitable[None]]
+
+
+class Projection(Protocol):
+    """A reaction to whole batches: gets every known event in order."""
+
+    def __call__(self, tx: AsyncSession, events: Sequence[Received[Any]]) -> Awaitable[None]: ...
+
+
+Reactions = Mapping[type[Event], Reaction] | Projection
+
+
+class State(StrEnum):
+    """Why an event is parked. `poison` holds back its whole case, `gap` and `waiting` the events of its source and
+    case; `quarantined` is for an operator and holds back nothing."""
+
+    POISON = "poison"
+    BEHIND = "behind"
+    GAP = "gap"
+    WAITING = "waiting"
+    QUARANTINED = "quarantined"
+
+
+class _Fault(Exception):
+    """An event that cannot be taken at all; `reason` is one of the codes of bad-inputs.md section 4."""
+
+    def __init__(self, reason: str, state: State = State.POISON) -> None:
+        self.reason, self.state = reason, state
+
+
+class _Again(Exception):
+    """Another replica took part of this batch at the same time: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record as read: an envelope and event, or the fault found in it."""
+
+    record: Record
+    envelope: Envelope | None = None
+    event: Event | None = None
+    fault: _Fault | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.envelope.subject if self.envelope else (self.record.key or "")
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        assert self.envelope is not None
+        return self.envelope.source, self.envelope.subject
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.record.value or b"").digest()
+
+
+@dataclass
+class _Picture:
+    """What the database knows about the cases of a batch."""
+
+    seen: dict[UUID, bytes]
+    last: dict[tuple[str, str], int]
+    poisoned: set[str]
+    stuck: set[tuple[str, str]]
+    waiting: set[str]
+
+
+class Inbox:
+    """Takes records of the bus for one service."""
+
+    def __init__(self, hub: Hub, bus: Bus, topics: Sequence[str], reactions: Reactions) -> None:
+        self.hub, self.bus, self.topics, self.reactions = hub, bus, topics, reactions
+        tables = hub.db.tables
+        self._inbox: Table = tables["inbox"]
+        self._last: Table = tables["last_received"]
+        self._parked: Table = tables["parked"]
+        self.foreign = 0  # events of other systems, counted and ignored
+        self.last_fetch: datetime | None = None
+        self.reachable = True
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Consume for ever."""
+        async with self.bus.consumer(self.hub.name, self.topics) as consumer:
+            while True:
+                records = await consumer.fetch()
+                self.last_fetch = self.hub.clock.now()
+                if records:
+                    failpoint("cons.after_poll")
+                    await self.take(records)
+                    failpoint("cons.after_commit_before_offset")
+                    await consumer.commit(records)
+                    failpoint("cons.after_offset")
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Apply or park every record; returns when all of them are safe in the database."""
+        items = [_read(record) for record in records]
+        if any(item.fault for item in items) or not await self._whole(items):
+            for item in items:
+                await self._single(item)
+
+    async def _whole(self, items: list[_Item]) -> bool:
+        """The batch in one transaction; False if it must be taken event by event."""
+        try:
+            async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+                picture = await self._picture(tx, items)
+                await self._take_in(tx, items, picture)
+                failpoint("cons.after_effect_before_commit")
+        except Exception as error:
+            log.info("batch not taken as a whole", error=type(error).__name__)
+            return False
+        await self._let_go({item.subject for item in items} & picture.waiting)
+        return True
+
+    async def _single(self, item: _Item) -> None:
+        """One event in its own transaction: tried again while the database is away, parked when it is at fault."""
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+                    picture = await self._picture(tx, [item])
+                    await self._take_in(tx, [item], picture)
+                self.reachable = True
+                await self._let_go({item.subject} & picture.waiting)
+                return
+            except Unavailable:
+                self.reachable = False
+                await asyncio.sleep(0.5)
+            except _Again:
+                continue
+            except Defer as error:
+                await self._park(item, State.WAITING, "waiting", str(error))
+                return
+            except Exception as error:
+                attempt += 1
+                if attempt >= TRIES:
+                    log.error("event parked", type=item.envelope and item.envelope.type, error=type(error).__name__)
+                    await self._park(item, State.POISON, "handler", type(error).__name__)
+                    return
+                await asyncio.sleep(0.05 * attempt)
+
+    # --- one transaction -----------------------------------------------------------------------------------------
+
+    async def _picture(self, tx: AsyncSession, items: Sequence[_Item]) -> _Picture:
+        ids = [item.envelope.id for item in items if item.envelope]
+        subjects = sorted({item.subject for item in items})
+        picture = _Picture({}, {}, set(), set(), set())
+        for some in in_chunks(ids):
+            rows = await tx.execute(select(self._inbox.c.event_id, self._inbox.c.digest).where(self._inbox.c.event_id.in_(some)))
+            picture.seen.update({row.event_id: row.digest for row in rows})
+        for part in in_chunks(subjects):
+            last, parked = self._last.c, self._parked.c
+            for row in await tx.execute(select(last.source, last.subject, last.sequence).where(last.subject.in_(part))):
+                picture.last[row.source, row.subject] = row.sequence
+            for row in await tx.execute(select(parked.source, parked.subject, parked.state).where(parked.subject.in_(part))):
+                match State(row.state):
+                    case State.POISON | State.BEHIND:
+                        picture.poisoned.add(row.subject)
+                    case State.GAP | State.WAITING:
+                        picture.stuck.add((row.source, row.subject))
+                        picture.waiting.add(row.subject)
+        return picture
+
+    async def _take_in(self, tx: AsyncSession, items: Sequence[_Item], picture: _Picture) -> None:
+        apply: list[_Item] = []
+        for item in items:
+            try:
+                if self._due(item, picture):
+                    apply.append(item)
+            except _Fault as fault:
+                await self._store(tx, item, fault.state, fault.reason, None)
+                if fault.state is State.POISON:
+                    picture.poisoned.add(item.subject)
+        await self._note(tx, apply)
+        await self._react(tx, apply)
+
+    def _due(self, item: _Item, picture: _Picture) -> bool:
+        """Whether this event is to be applied now; False if it was before. Raises `_Fault` if it must be parked."""
+        if item.fault:
+            raise item.fault
+        if item.envelope is None:
+            return False  # another system's event
+        known = picture.seen.get(item.envelope.id)
+        if known is not None:
+            if known != item.digest:
+                raise _Fault("id-reuse", State.QUARANTINED)
+            return False
+        if item.subject in picture.poisoned:
+            raise _Fault("behind", State.BEHIND)
+        if item.pair in picture.stuck:
+            raise _Fault("gap", State.GAP)
+        last = picture.last.get(item.pair, 0)
+        if item.envelope.sequence <= last:
+            raise _Fault("regression", State.QUARANTINED)
+        if item.envelope.sequence > last + 1:
+            picture.stuck.add(item.pair)
+            raise _Fault("gap", State.GAP)
+        picture.last[item.pair] = item.envelope.sequence
+        picture.seen[item.envelope.id] = item.digest
+        return True
+
+    async def _note(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
+        now = self.hub.clock.now()
+        rows = [
+            {
+                "event_id": item.envelope.id,
+                "source": item.envelope.source,
+                "subject": item.envelope.subject,
+                "sequence": item.envelope.sequence,
+                "digest": item.digest,
+                "received_at": now,
+            }
+            for item in items
+            if item.envelope
+        ]
+        for chunk in in_chunks(rows):
+            statement = upsert(tx, self._inbox).values(list(chunk)).on_conflict_do_nothing()
+            if len((await tx.execute(statement.returning(self._inbox.c.event_id))).all()) < len(chunk):
+                raise _Again
+        newest = {(row["source"], row["subject"]): row["sequence"] for row in rows}
+        values = [{"source": s, "subject": c, "sequence": n} for (s, c), n in sorted(newest.items())]
+        for chunk in in_chunks(values):
+            statement = upsert(tx, self._last).values(list(chunk))
+            await tx.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["source", "subject"], set_={"sequence": statement.excluded.sequence}
+                )
+            )
+
+    async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
+        received = [
+            Received(item.event, item.envelope, item.record.value or b"") for item in items if item.event and item.envelope
+        ]
+        if not isinstance(self.reactions, Mapping):
+            if received:
+                await self.reactions(tx, received)
+            return
+        for one in received:
+            reaction = self.reactions.get(type(one.event))
+            if reaction is not None:
+                with bind_traceparent(one.envelope.traceparent):
+                    await reaction(tx, one, self.hub)
+
+    # --- parking and release -------------------------------------------------------------------------------------
+
+    async def _park(self, item: _Item, state: State, reason: str, detail: str) -> None:
+        while True:
+            try:
+                async with self.hub.db.write() as tx:
+                    await self._store(tx, item, state, reason, detail)
+                return
+            except Unavailable:
+                self.reachable = False
+                await asyncio.sleep(0.5)
+
+    async def _store(self, tx: AsyncSession, item: _Item, state: State, reason: str, detail: str | None) -> None:
+        envelope = item.envelope
+        await tx.execute(
+            upsert(tx, self._parked)
+            .values(
+                topic=item.record.topic,
+                digest=item.digest,
+                subject=item.subject[:200],
+                source=envelope.source if envelope else None,
+                event_id=envelope.id if envelope else None,
+                sequence=envelope.sequence if envelope else None,
+                body=item.record.value or b"",
+                state=state,
+                reason=reason,
+                detail=detail and detail[:200],
+                attempts=1,
+                parked_at=self.hub.clock.now(),
+            )
+            .on_conflict_do_nothing()  # redelivered after a crash: parked already
+        )
+
+    async def _let_go(self, subjects: set[str]) -> None:
+        for subject in sorted(subjects):
+            await self.release(subject)
+
+    async def release(self, subject: str, *, poison: bool = False) -> int:
+        """Try a case's parked events again in the order they came; returns how many were applied. Poison, and what
+        is behind it, only with `poison`: an operator's replay after a fix."""
+        applied = 0
+        stuck: set[str | None] = set()
+        for row in await self._parked_rows(subject):
+            state = State(row.state)
+            if state is State.QUARANTINED or row.source in stuck:
+                continue
+            if state in (State.POISON, State.BEHIND) and not poison:
+                break
+            if await self._retry(row):
+                applied += 1
+            elif state in (State.POISON, State.BEHIND):
+                break
+            else:
+                stuck.add(row.source)
+        return applied
+
+    async def _retry(self, row: Any) -> bool:
+        item = _read(Record(row.topic, 0, 0, row.subject, row.body))
+        try:
+            async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+                gone = await tx.execute(delete(self._parked).where(self._parked.c.position == row.position))
+                if gone.rowcount == 0:  # another replica released it
+                    return True
+                picture = await self._picture(tx, [item])
+                picture.poisoned.clear()
+                picture.stuck.clear()
+                if self._due(item, picture):
+                    await self._note(tx, [item])
+                    await self._react(tx, [item])
+            return True
+        except (Defer, _Fault, _Again, Unavailable):
+            return False
+        except Exception as error:
+            log.warning("parked event failed again", error=type(error).__name__)
+            async with self.hub.db.write() as tx:
+                await tx.execute(
+                    update(self._parked)
+                    .where(self._parked.c.position == row.position)
+                    .values(attempts=self._parked.c.attempts + 1, detail=type(error).__name__)
+                )
+            return False
+
+    async def _parked_rows(self, subject: str) -> Sequence[Any]:
+        async with self.hub.db.read() as session:
+            query = select(self._parked).where(self._parked.c.subject == subject).order_by(self._parked.c.position)
+            return (await session.execute(query)).all()
+
+    async def sweep(self) -> None:
+        """A job: try what waits again; what has waited for 24 hours becomes poison, for an operator to look at."""
+        parked = self._parked.c
+        too_old = self.hub.clock.now() - PATIENCE
+        waits = parked.state.in_([State.WAITING, State.GAP])
+        async with self.hub.db.read() as session:
+            subjects = (await session.execute(select(parked.subject).where(waits).distinct().limit(500))).scalars().all()
+        await self._let_go(set(subjects))
+        if subjects:
+            async with self.hub.db.write() as tx:
+                await tx.execute(update(self._parked).where(waits, parked.parked_at < too_old).values(state=State.POISON))
+
+    async def parked(self) -> dict[str, int]:
+        """How many events are parked, by state."""
+        async with self.hub.db.read() as session:
+            rows = await session.execute(select(self._parked.c.state, func.count()).group_by(self._parked.c.state))
+            return {state: count for state, count in rows}
+
+
+def _read(record: Record) -> _Item:
+    """Parse a record, tolerantly; what cannot be read becomes a fault, never an exception."""
+    if record.value is None:
+        return _Item(record, fault=_Fault("tombstone"))
+    try:
+        envelope = Envelope.from_bytes(record.value)
+    except ValidationError as error:
+        unreadable = any(e["type"] in ("json_invalid", "json_type") for e in error.errors(include_input=False))
+        return _Item(record, fault=_Fault("unparseable" if unreadable else "envelope"))
+    if not envelope.type.startswith(OWN_PREFIX):
+        return _Item(record)
+    if record.key != envelope.subject:
+        return _Item(record, fault=_Fault("key-mismatch"))
+    if envelope.type not in EVENTS:
+        return _Item(record, envelope, fault=_Fault("unknown-type"))
+    if suspicious_fields(envelope.data):
+        return _Item(record, envelope, fault=_Fault("schema"))
+    try:
+        return _Item(record, envelope, envelope.event())
+    except ValidationError:
+        return _Item(record, envelope, fault=_Fault("schema"))

@@ -1,0 +1,75 @@
+"""Migrations: Alembic, with one environment for all services and each service's revisions in its own package."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+
+from service_kit.database import Database
+
+
+def _config(package: str, metadata: MetaData, connection: Connection | None = None) -> Config:
+    here = Path(__file__).parent / "alembic"
+    versions = Path(str(importlib.resources.files(package))) / "migrations" / "versions"
+    config = Config()
+    config.set_main_option("script_location", str(here).replace("%", "%%"))
+    config.set_main_option("version_locations", str(versions).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes.update(connection=connection, metadata=metadata)
+    return config
+
+
+async def _on(db: Database, work: Callable[[Connection], None]) -> None:
+    async with db.engine.connect() as connection:
+        if not db.is_sqlite:
+            # Two processes that migrate at once: the second waits and then finds nothing to do.
+            await connection.execute(text("SELECT pg_advisory_lock(7266001)"))
+            await connection.commit()
+        try:
+            await connection.run_sync(work)
+            await connection.commit()
+        finally:
+            if not db.is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_unlock(7266001)"))
+                await connection.commit()
+
+
+async def upgrade(db: Database, package: str, metadata: MetaData, to: str = "head") -> None:
+    """Bring the database to a revision. Safe to run again and by two processes at once."""
+    await _on(db, lambda connection: command.upgrade(_config(package, metadata, connection), to))
+
+
+async def downgrade(db: Database, package: str, metadata: MetaData, to: str) -> None:
+    """Take the database back to a revision."""
+    await _on(db, lambda connection: command.downgrade(_config(package, metadata, connection), to))
+
+
+async def revise(db: Database, package: str, metadata: MetaData, message: str) -> None:
+    """Write a new revision from the difference between tables and database."""
+    await _on(
+        db, lambda c: (command.revision(_config(package, metadata, c), message, autogenerate=True), None)[1]
+    )
+
+
+async def differences(db: Database, metadata: MetaData) -> list[object]:
+    """What the tables of the code have that the database has not, or the other way round; empty when they agree."""
+    found: list[object] = []
+    await _on(db, lambda c: found.extend(compare_metadata(MigrationContext.configure(c, opts={"compare_type": True}), metadata)))
+    return found
+
+
+async def is_current(db: Database, package: str, metadata: MetaData) -> bool:
+    """Whether the database stands at the newest revision this code knows."""
+    head = ScriptDirectory.from_config(_config(package, metadata)).get_current_head()
+    found: list[str | None] = []
+    async with db.engine.connect() as connection:
+        await connection.run_sync(lambda c: found.append(MigrationContext.configure(c).get_current_revision()))
+    return found[0] == head

@@ -1,0 +1,107 @@
+"""The outbox: a change and its event are one transaction.
+
+`publish` numbers the event within its case (gapless per source and case; the counter row is the case's lock), builds
+the envelope once and stores its bytes; the relay sends exactly those bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, insert
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.envelope import MAX_EVENT_BYTES, Envelope
+from ehcp_contracts.events import Event
+from service_kit.database import in_chunks, upsert
+from service_kit.ids import uuid7
+from service_kit.logs import traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event to send: which case it is about, which council (DfE code), and where its detail can be fetched."""
+
+    event: Event
+    case: UUID
+    la: str
+    dataref: str | None = None
+    traceparent: str | None = None
+
+
+async def publish(tx: AsyncSession, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
+    """Write one event to the outbox in the transaction `tx`; returns its id."""
+    (event_id,) = await publish_all(tx, [Outgoing(event, case, la, dataref)])
+    return event_id
+
+
+async def publish_all(tx: AsyncSession, items: Sequence[Outgoing]) -> list[UUID]:
+    """Write many events in their order, with one statement per table and some hundred rows; returns their ids.
+
+    Raises ValueError for an event over 16 KiB, or of a topic that is not this service's own.
+    """
+    if not items:
+        return []
+    tables = _tables(tx)
+    now = tx.info["clock"].now()
+    numbers = await _next_sequences(tx, tables["sequences"], Counter(str(item.case) for item in items))
+    rows = [_row(tx, item, numbers, now) for item in items]
+    for chunk in in_chunks(rows):
+        await tx.execute(insert(tables["outbox"]), list(chunk))
+    tx.info["published"] = True
+    return [row["event_id"] for row in rows]
+
+
+def _tables(tx: AsyncSession) -> dict[str, Table]:
+    return dict(tx.info["tables"])
+
+
+async def _next_sequences(tx: AsyncSession, table: Table, counts: Counter[str]) -> dict[str, int]:
+    """Reserve `counts` numbers per subject; returns the last one used so far. Sorted, so that two writers of the same
+    cases cannot wait for each other."""
+    before: dict[str, int] = {}
+    for chunk in in_chunks(sorted(counts.items())):
+        statement = upsert(tx, table).values([{"subject": s, "last": n} for s, n in chunk])
+        statement = statement.on_conflict_do_update(
+            index_elements=["subject"], set_={"last": table.c.last + statement.excluded.last}
+        ).returning(table.c.subject, table.c.last)
+        for subject, last in (await tx.execute(statement)).all():
+            before[subject] = last - counts[subject]
+    return before
+
+
+def _row(tx: AsyncSession, item: Outgoing, numbers: dict[str, int], now: datetime) -> dict[str, Any]:
+    subject = str(item.case)
+    if item.event.topic != tx.info["topic"]:
+        raise ValueError(f"{item.event.wire_type} is not sent by {tx.info['source']}")
+    numbers[subject] += 1
+    envelope = Envelope(
+        id=uuid7(),
+        source=tx.info["source"],
+        type=item.event.wire_type,
+        subject=subject,
+        time=now,
+        dataschema=f"/schemas/{item.event.wire_type}.json",
+        sequence=numbers[subject],
+        partitionkey=subject,
+        dataref=item.dataref,
+        traceparent=item.traceparent or traceparent(),
+        lacode=item.la,
+        data=item.event.model_dump(mode="json", exclude_none=True),
+    )
+    body = envelope.to_bytes()
+    if len(body) > MAX_EVENT_BYTES:
+        raise ValueError(f"{item.event.wire_type}: an event holds at most {MAX_EVENT_BYTES} bytes")
+    return {
+        "event_id": envelope.id,
+        "topic": item.event.topic,
+        "subject": subject,
+        "sequence": envelope.sequence,
+        "body": body,
+        "written_at": now,
+    }

@@ -1,0 +1,107 @@
+"""The relay: sends what the outbox holds, in order, and marks what the bus acknowledged.
+
+It finds rows by "not yet published", never by "after the last position": positions become visible out of order, and a
+cursor would skip rows for ever. One relay is active per database; others stand by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Table, func, select, update
+
+from service_kit.bus.port import Bus, Message
+from service_kit.database import Database
+from service_kit.failpoints import failpoint
+
+log = structlog.get_logger(__name__)
+BATCH = 1000
+SEND_DEADLINE = 30.0
+
+
+class Relay:
+    """Moves outbox rows to the bus. `poll` (seconds) is the safety net; `wake()` is called after commits nearby."""
+
+    def __init__(self, db: Database, bus: Bus, outbox: Table, *, poll: float = 0.2) -> None:
+        self.db, self.bus, self.outbox, self.poll = db, bus, outbox, poll
+        self._woken = asyncio.Event()
+        self.leading = False
+        db.on_publish.append(self.wake)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send for ever, as the only relay of this database. Raises when the bus does not answer within the deadline:
+        an idempotent producer may never return, so the process must be ended and started anew."""
+        async with self.db.leader("relay") as still_leading:
+            self.leading = True
+            try:
+                while True:
+                    await still_leading()
+                    self._woken.clear()
+                    if await self.drain() == 0:
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._woken.wait(), self.poll)
+            finally:
+                self.leading = False
+
+    async def drain(self) -> int:
+        """Send all that is unpublished and not held; returns how many rows were sent."""
+        sent = 0
+        while rows := await self._unpublished():
+            failpoint("relay.after_read")
+            done, held = await self._send(rows)
+            failpoint("relay.after_send_before_mark")
+            await self._mark(done, held)
+            failpoint("relay.after_mark")
+            sent += len(done)
+        return sent
+
+    async def backlog(self) -> int:
+        """How many events wait to be sent."""
+        async with self.db.read() as session:
+            return (await session.execute(select(func.count()).where(self.outbox.c.published_at.is_(None)))).scalar_one()
+
+    async def held(self) -> int:
+        """How many events the bus refused for good; each holds back its case until an operator has looked."""
+        async with self.db.read() as session:
+            return (await session.execute(select(func.count()).where(self._is_held()))).scalar_one()
+
+    def _is_held(self) -> ColumnElement[bool]:
+        return self.outbox.c.published_at.is_(None) & self.outbox.c.held_reason.is_not(None)
+
+    async def _unpublished(self) -> Sequence[Any]:
+        columns = self.outbox.c
+        stuck = select(columns.subject).where(self._is_held())
+        query = (
+            select(columns.position, columns.topic, columns.subject, columns.body)
+            .where(columns.published_at.is_(None), columns.subject.not_in(stuck))
+            .order_by(columns.position)
+            .limit(BATCH)
+        )
+        async with self.db.read() as session:
+            return (await session.execute(query)).all()
+
+    async def _send(self, rows: Sequence[Any]) -> tuple[list[int], dict[int, str]]:
+        async with asyncio.timeout(SEND_DEADLINE):
+            refusals = await self.bus.publish([Message(row.topic, row.subject, row.body) for row in rows])
+        done = [row.position for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
+        held = {row.position: refusal for row, refusal in zip(rows, refusals, strict=True) if refusal}
+        return done, held
+
+    async def _mark(self, done: list[int], held: dict[int, str]) -> None:
+        columns = self.outbox.c
+        async with self.db.write() as tx:
+            for start in range(0, len(done), 500):
+                chunk = done[start : start + 500]
+                await tx.execute(
+                    update(self.outbox).where(columns.position.in_(chunk)).values(published_at=self.db.clock.now())
+                )
+            for position, reason in held.items():
+                log.error("outbox row held", position=position, reason=reason)
+                await tx.execute(update(self.outbox).where(columns.position == position).values(held_reason=reason[:100]))
