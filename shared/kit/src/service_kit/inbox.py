@@ -363,19 +363,24 @@ class Inbox:
         """Try a case's parked events again in the order they came; returns how many were applied. Poison, and what
         is behind it, only with `poison`: an operator's replay after a fix."""
         applied = 0
-        stuck: set[str | None] = set()
+        while moved := await self._release_once(subject, poison=poison):
+            applied += moved
+        return applied
+
+    async def _release_once(self, subject: str, *, poison: bool) -> int:
+        """One pass; the sequence check keeps each source's order, whatever the order of arrival was."""
+        applied = 0
         for row in await self._parked_rows(subject):
             state = State(row.state)
-            if state is State.QUARANTINED or row.source in stuck:
+            holds_all = state in (State.POISON, State.BEHIND)
+            if state is State.QUARANTINED:
                 continue
-            if state in (State.POISON, State.BEHIND) and not poison:
+            if holds_all and not poison:
                 break
             if await self._retry(row):
                 applied += 1
-            elif state in (State.POISON, State.BEHIND):
+            elif holds_all:
                 break
-            else:
-                stuck.add(row.source)
         return applied
 
     async def _retry(self, row: Any) -> bool:

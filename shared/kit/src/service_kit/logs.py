@@ -1,8 +1,8 @@
 """Logs and the one correlation id that goes from a request to the webhook it causes.
 
-JSON lines with allow-listed fields: a name, a body or an exception's message cannot slip in, because a field that is
-not on the list is dropped (and counted), and an exception is logged as its class and places only. The correlation id is
-the trace id of a W3C traceparent; it lives in a context variable.
+JSON lines with allow-listed fields: a name, a body or an exception's message cannot slip in, because a
+field that is not on the list is dropped (and counted), and an exception is logged as its class and places
+only. The correlation id is the trace id of a W3C traceparent; it lives in a context variable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# -- correlation ------------------------------------------------------------------------------------------------
+# -- correlation -------------------------------------------------------------------------------------------
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -58,7 +58,8 @@ def traceparent() -> str:
 
 @contextmanager
 def bind_traceparent(header: str | None) -> Iterator[str]:
-    """Carry on the trace of `header` in this block (a new one if it is missing or malformed); gives the id."""
+    """Carry on the trace of `header` in this block (a new one if it is missing or malformed); gives the
+    id."""
     token = _trace.set(_trace_of(header) or secrets.token_hex(16))
     try:
         yield correlation_id()
@@ -73,16 +74,40 @@ def _asked_for(headers: Headers) -> str:
     return _trace_of(headers.get("traceparent")) or (asked if usable else secrets.token_hex(16))
 
 
-# -- what may be logged -----------------------------------------------------------------------------------------
+# -- what may be logged ------------------------------------------------------------------------------------
 
 FIELDS = frozenset(
     {"timestamp", "level", "logger", "event", "service", "correlation", "error", "places", "dropped"}
     # a request
     | {"method", "route", "status", "ms", "bytes", "role", "action", "slug", "code"}
     # an event, a delivery, a job; all ids are opaque
-    | {"event_id", "event_type", "topic", "source", "subject", "case", "sequence", "lacode", "group", "position"}
+    | {
+        "event_id",
+        "event_type",
+        "topic",
+        "source",
+        "subject",
+        "case",
+        "sequence",
+        "lacode",
+        "group",
+        "position",
+    }
     | {"partner", "delivery", "subscription", "channel", "attempt", "attempts", "outcome", "reason", "kid"}
-    | {"job", "count", "lag", "age", "delay", "seconds", "day", "since", "until", "version", "revision", "state"}
+    | {
+        "job",
+        "count",
+        "lag",
+        "age",
+        "delay",
+        "seconds",
+        "day",
+        "since",
+        "until",
+        "version",
+        "revision",
+        "state",
+    }
     | {"signal", "port", "host", "setting", "table", "failpoint", "pid"}
 )
 _MAX_VALUE = 300
@@ -133,7 +158,8 @@ def _correlate(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMa
 
 
 def _foreign(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A line of another library: filled in if that library is known to be discreet, else the template alone."""
+    """A line of another library: filled in if that library is known to be discreet, else the template
+    alone."""
     record: logging.LogRecord | None = entry.get("_record")
     if record is not None:
         trusted = record.name.split(".")[0] in _TRUSTED
@@ -148,8 +174,11 @@ def _allow(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMappin
     return kept | ({"dropped": dropped} if dropped else {})
 
 
-def configure(service: str, *, console: bool = False, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send every line of this process, ours and other libraries', through the allow-list to `stream` (stdout).
+def configure(
+    service: str, *, console: bool = False, level: str = "INFO", stream: TextIO | None = None
+) -> None:
+    """Send every line of this process, ours and other libraries', through the allow-list to `stream`
+    (stdout).
 
     `console` chooses the form for people; the default is one JSON object per line.
     """
@@ -196,19 +225,20 @@ def _foreign_only(logger: object, name: str, entry: MutableMapping[str, Any]) ->
 
 
 def logger() -> structlog.stdlib.BoundLogger:
-    """The log of this process: `logger().info("relay-standby", service=…)`. Event names are constants, never data."""
+    """The log of this process: `logger().info("relay-standby", service=…)`. Event names are constants,
+    never data."""
     log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("ehcp")
     return log
 
 
-# -- one line per request ---------------------------------------------------------------------------------------
+# -- one line per request ----------------------------------------------------------------------------------
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 class RequestLog:
-    """ASGI: binds the correlation id, answers it as X-Correlation-ID and logs one line per request. The line names the
-    route's template, never the path or the query, which are input."""
+    """ASGI: binds the correlation id, answers it as X-Correlation-ID and logs one line per request. The
+    line names the route's template, never the path or the query, which are input."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,7 +1,7 @@
 """Who may do what: one table of action × role × predicate. What is not in it is forbidden.
 
-A predicate narrows an allowed action to the rows of the caller; each service turns it into SQL (its `SCOPES`), so it
-becomes part of the WHERE and a foreign row looks like a missing one.
+A predicate narrows an allowed action to the rows of the caller; each service turns it into SQL (its
+`SCOPES`), so it becomes part of the WHERE and a foreign row looks like a missing one.
 """
 
 from __future__ import annotations

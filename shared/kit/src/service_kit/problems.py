@@ -1,7 +1,8 @@
 """Refusals and their answers: RFC 9457 problems that never repeat the input.
 
-`Refusal(slug)` is raised by whoever may refuse; this module alone knows which status a slug has and how an answer
-looks. `install(app)` covers every other way to an error: validation, unknown paths and methods, unhandled exceptions.
+`Refusal(slug)` is raised by whoever may refuse; this module alone knows which status a slug has and how an
+answer looks. `install(app)` covers every other way to an error: validation, unknown paths and methods,
+unhandled exceptions.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def problem_response(refusal: Refusal, request: Request | None = None) -> Respon
     return Response(body, refusal.status, refusal.headers, MEDIA_TYPE)
 
 
-# -- validation errors ------------------------------------------------------------------------------------------
+# -- validation errors -------------------------------------------------------------------------------------
 
 _MESSAGES: dict[str, tuple[str, str]] = {
     "missing": ("required", "This is required."),
@@ -193,7 +194,8 @@ def pointer(location: Sequence[object]) -> str:
 
 
 def faults(errors: Iterable[Mapping[str, Any]], *, skip: int = 0) -> list[Fault]:
-    """Pydantic's errors as faults: place, code and fixed text only, never `input`, `ctx` or an interpolated message.
+    """Pydantic's errors as faults: place, code and fixed text only, never `input`, `ctx` or an interpolated
+    message.
 
     `skip` leaves out leading parts of the location (FastAPI puts "body" first).
     """
@@ -212,8 +214,8 @@ def _fault(error: Mapping[str, Any], skip: int) -> Fault:
 
 
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
-    """FastAPI's request errors as one refusal: a bad id in the path is a missing thing, a bad query or header is 400,
-    a bad body 422 (`malformed-json` if it could not be parsed at all)."""
+    """FastAPI's request errors as one refusal: a bad id in the path is a missing thing, a bad query or
+    header is 400, a bad body 422 (`malformed-json` if it could not be parsed at all)."""
     places = {str(error["loc"][0]) for error in errors if error["loc"]}
     if "path" in places:
         return Refusal("not-found")
@@ -225,7 +227,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     return Refusal("validation", errors=faults(errors, skip=1))
 
 
-# -- everything else --------------------------------------------------------------------------------------------
+# -- everything else ---------------------------------------------------------------------------------------
 
 _BY_STATUS = {
     400: "bad-parameter",
@@ -249,7 +251,8 @@ _BY_STATUS = {
 
 
 def from_exception(error: BaseException) -> Refusal:
-    """What an unhandled exception means to the caller: a full disk 507, a lost database 503, anything else 500."""
+    """What an unhandled exception means to the caller: a full disk 507, a lost database 503, anything else
+    500."""
     text = str(error.orig) if isinstance(error, DBAPIError) else ""
     if (isinstance(error, OSError) and error.errno == 28) or "disk is full" in text or "DiskFull" in text:
         return Refusal("storage-full")
@@ -324,5 +327,3 @@ def problems_page() -> str:
         "<table><thead><tr><th>Name</th><th>Status</th><th>Meaning</th><th>What to do</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></body></html>"
     )
-
-

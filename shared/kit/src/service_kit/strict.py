@@ -1,8 +1,8 @@
 """Strict reading of JSON: one parser, base models and shared types that take what is right and guess nothing.
 
-FastAPI parses JSON first and then validates Python objects, so plain strict mode would refuse every correct date, enum
-and UUID. The types here accept exactly one written form each (reliability 6.5); everything else is a fault with a fixed
-text. Bodies derive from `Body`, answers from `View`.
+FastAPI parses JSON first and then validates Python objects, so plain strict mode would refuse every correct
+date, enum and UUID. The types here accept exactly one written form each (reliability 6.5); everything else
+is a fault with a fixed text. Bodies derive from `Body`, answers from `View`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from service_kit.problems import Fault, Refusal, pointer
 
-# -- JSON -------------------------------------------------------------------------------------------------------
+# -- JSON --------------------------------------------------------------------------------------------------
 
 MAX_DEPTH: Final = 32
 MAX_KEYS: Final = 20_000
-MAX_INTEGER: Final = 2**53 - 1  # the largest integer that every JSON reader holds exactly (RFC 8259, section 6)
+MAX_INTEGER: Final = (
+    2**53 - 1
+)  # the largest integer that every JSON reader holds exactly (RFC 8259, section 6)
 # Strings are skipped whole, also an unterminated last one: each byte is looked at once.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -41,9 +43,9 @@ class _Duplicate(ValueError):
 
 
 def parse_json(raw: bytes) -> Any:
-    """Parse one JSON document. Raises `Refusal`: `malformed-json` (also for a byte order mark, another encoding, NaN,
-    Infinity, a number that overflows, too many levels or keys), `duplicate-key`, or `validation` for characters and
-    numbers that no field may hold."""
+    """Parse one JSON document. Raises `Refusal`: `malformed-json` (also for a byte order mark, another
+    encoding, NaN, Infinity, a number that overflows, too many levels or keys), `duplicate-key`, or
+    `validation` for characters and numbers that no field may hold."""
     try:
         _check_depth(raw)
         value = json.loads(
@@ -104,7 +106,8 @@ def _finite(text: str) -> float:
 
 
 def _unfit(document: Any) -> list[Fault]:
-    """Characters and integers that no field of ours may hold, wherever they stand: one net under all types."""
+    """Characters and integers that no field of ours may hold, wherever they stand: one net under all
+    types."""
     found: list[Fault] = []
     todo: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
     while todo and len(found) <= 50:
@@ -123,7 +126,7 @@ def _unfit(document: Any) -> list[Fault]:
     return found
 
 
-# -- faults -----------------------------------------------------------------------------------------------------
+# -- faults ------------------------------------------------------------------------------------------------
 
 _CHARACTER = ("forbidden-character", "This holds a character that is not allowed.")
 
@@ -133,7 +136,7 @@ def fault(code: str, message: str) -> PydanticCustomError:
     return PydanticCustomError(code, message)  # type: ignore[arg-type]
 
 
-# -- models -----------------------------------------------------------------------------------------------------
+# -- models ------------------------------------------------------------------------------------------------
 
 
 class Body(BaseModel):
@@ -155,21 +158,24 @@ class View(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True, hide_input_in_errors=True)
 
 
-# -- text -------------------------------------------------------------------------------------------------------
+# -- text --------------------------------------------------------------------------------------------------
 
 
 def clean(value: str, *, lines: bool) -> str:
-    """NFC text. Raises a fault for NUL and other controls, lone surrogates and direction overrides; tab and newline
-    only where `lines`. Zero-width joiners stay: names and emoji need them."""
-    if _FORBIDDEN.search(value) or (not lines and re.search(r"[\t\n\r\u2028\u2029]", value)):
+    """NFC text. Raises a fault for NUL and other controls, lone surrogates and direction overrides; tab and
+    newline only where `lines` (CR LF becomes one newline). Zero-width joiners stay: names and emoji need
+    them."""
+    if lines:
+        value = value.replace("\r\n", "\n")
+    if _FORBIDDEN.search(value) or re.search(r"[\r]" if lines else r"[\t\n\r\u2028\u2029]", value):
         raise fault(*_CHARACTER)
     return unicodedata.normalize("NFC", value)
 
 
 @dataclass(frozen=True)
 class Text:
-    """Text of 1 to `max` characters: `Annotated[str, Text(200)]`. Only spaces counts as empty and is refused unless
-    `empty`; several lines only where `lines`."""
+    """Text of 1 to `max` characters: `Annotated[str, Text(200)]`. Only spaces counts as empty and is
+    refused unless `empty`; several lines only where `lines`."""
 
     max: int
     lines: bool = False
@@ -177,7 +183,9 @@ class Text:
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
         low = None if self.empty else 1
-        inner = core_schema.str_schema(max_length=self.max, min_length=low, strict=True, strip_whitespace=True)
+        inner = core_schema.str_schema(
+            max_length=self.max, min_length=low, strict=True, strip_whitespace=True
+        )
         return core_schema.no_info_after_validator_function(self._check, inner)
 
     def _check(self, value: str) -> str:
@@ -193,7 +201,7 @@ SafeStr = Text
 Name = Annotated[str, Text(120)]
 
 
-# -- numbers ----------------------------------------------------------------------------------------------------
+# -- numbers -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -238,7 +246,7 @@ def _true_or_false(value: object) -> object:
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
-# -- dates and instants -----------------------------------------------------------------------------------------
+# -- dates and instants ------------------------------------------------------------------------------------
 
 FIRST_YEAR: Final = 1990
 LAST_YEAR: Final = 2100
@@ -287,7 +295,7 @@ IsoDate = Annotated[date, Field(strict=False), BeforeValidator(_read_date)]
 Instant = Annotated[datetime, Field(strict=False), BeforeValidator(_read_instant)]
 
 
-# -- choices and ids --------------------------------------------------------------------------------------------
+# -- choices and ids ---------------------------------------------------------------------------------------
 
 E = TypeVar("E", bound=Enum)
 
@@ -316,7 +324,7 @@ Id = Annotated[UUID, Field(strict=False), BeforeValidator(_read_uuid)]
 StrictUuid = Id
 
 
-# -- identifiers of the field -----------------------------------------------------------------------------------
+# -- identifiers of the field ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -337,8 +345,8 @@ _UPN_LETTERS: Final = "ABCDEFGHJKLMNPQRTUVWXYZ"  # no I, O, S
 
 
 def upn_is_valid(value: str) -> bool:
-    """Unique pupil number: check letter, then 12 digits (a temporary one ends in a letter). The letter is the sum of
-    the other characters weighted 2 to 13, modulo 23 (DfE, UPN guide)."""
+    """Unique pupil number: check letter, then 12 digits (a temporary one ends in a letter). The letter is
+    the sum of the other characters weighted 2 to 13, modulo 23 (DfE, UPN guide)."""
     if not re.fullmatch(rf"[{_UPN_LETTERS}][0-9]{{11}}[0-9{_UPN_LETTERS}]", value):
         return False
     worth = [int(c) if c.isdigit() else _UPN_LETTERS.index(c) for c in value[1:]]
@@ -346,7 +354,8 @@ def upn_is_valid(value: str) -> bool:
 
 
 def nhs_number_is_valid(value: str) -> bool:
-    """NHS number: ten digits, the last 11 minus the sum of the others weighted 10 to 2, modulo 11 (NHS Data Model)."""
+    """NHS number: ten digits, the last 11 minus the sum of the others weighted 10 to 2, modulo 11 (NHS Data
+    Model)."""
     if not re.fullmatch(r"[0-9]{10}", value):
         return False
     check = 11 - sum(w * int(d) for w, d in zip(range(10, 1, -1), value[:9], strict=True)) % 11
@@ -370,7 +379,9 @@ def _shaped(regex: str, code: str, message: str) -> AfterValidator:
 
 
 Urn = Annotated[str, _shaped(r"[1-9][0-9]{5}", "urn-format", "This must be a URN: six digits, as text.")]
-LaCode = Annotated[str, _shaped(r"[0-9]{3}", "la-code-format", "This must be a council's three-digit code, as text.")]
+LaCode = Annotated[
+    str, _shaped(r"[0-9]{3}", "la-code-format", "This must be a council's three-digit code, as text.")
+]
 OdsCode = Annotated[str, _shaped(r"[A-Z0-9]{3,10}", "ods-code-format", "This must be an ODS code.")]
 Upn = Annotated[str, AfterValidator(_upn)]
 NhsNumber = Annotated[str, AfterValidator(_nhs_number)]

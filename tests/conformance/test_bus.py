@@ -1,0 +1,141 @@
+"""The contract of the bus (service_kit.bus.port), held against every implementation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from service_kit.bus import Bus, Consumer, Message, Record
+
+
+def some(topic: str, *pairs: tuple[str, str]) -> list[Message]:
+    return [Message(topic, key, value.encode()) for key, value in pairs]
+
+
+async def collect(consumer: Consumer, count: int) -> list[Record]:
+    """Fetch until `count` records came (or the deadline of the test run)."""
+    records: list[Record] = []
+    async with asyncio.timeout(30):
+        while len(records) < count:
+            records += await consumer.fetch(wait=0.5)
+    return records
+
+
+def by_key(records: Sequence[Record]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        found[record.key or ""].append((record.value or b"").decode())
+    return dict(found)
+
+
+async def test_messages_of_a_key_arrive_in_the_order_they_were_published(bus: Bus, topic: str) -> None:
+    assert await bus.publish(some(topic, ("a", "1"), ("b", "1"), ("a", "2"))) == [None, None, None]
+    await bus.publish(some(topic, ("a", "3"), ("b", "2")))
+    async with bus.consumer("g", [topic]) as consumer:
+        assert by_key(await collect(consumer, 5)) == {"a": ["1", "2", "3"], "b": ["1", "2"]}
+
+
+async def test_a_message_published_while_waiting_is_fetched(bus: Bus, topic: str) -> None:
+    async with bus.consumer("g", [topic]) as consumer:
+        assert await consumer.fetch(wait=0) == []
+        waiting = asyncio.create_task(collect(consumer, 1))
+        await bus.publish(some(topic, ("a", "1")))
+        assert by_key(await waiting) == {"a": ["1"]}
+
+
+async def test_uncommitted_messages_come_again_and_committed_ones_do_not(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, ("a", "1"), ("a", "2")))
+    async with bus.consumer("g", [topic]) as consumer:
+        await consumer.commit((await collect(consumer, 2))[:1])
+    async with bus.consumer("g", [topic]) as consumer:
+        assert by_key(await collect(consumer, 1)) == {"a": ["2"]}
+
+
+async def test_groups_do_not_affect_one_another_and_a_new_one_starts_at_the_beginning(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, ("a", "1")))
+    async with bus.consumer("first", [topic]) as consumer:
+        await consumer.commit(await collect(consumer, 1))
+    async with bus.consumer("second", [topic]) as consumer:
+        assert by_key(await collect(consumer, 1)) == {"a": ["1"]}
+
+
+async def test_reading_from_the_start_sees_everything_and_moves_no_group(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, *((f"k{i % 7}", str(i)) for i in range(50))))
+    async with bus.consumer("g", [topic]) as consumer:
+        await consumer.commit(await collect(consumer, 50))
+    seen = [record async for batch in bus.read_from_start([topic]) for record in batch]
+    assert by_key(seen)["k3"] == ["3", "10", "17", "24", "31", "38", "45"]
+    assert len(seen) == 50
+    assert await bus.lag("g", [topic]) == 0
+
+
+async def test_reading_an_empty_topic_from_the_start_ends(bus: Bus, topic: str) -> None:
+    assert [batch async for batch in bus.read_from_start([topic])] == []
+
+
+async def test_lag_counts_what_a_group_has_not_committed(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, ("a", "1"), ("a", "2"), ("b", "1")))
+    assert await bus.lag("g", [topic]) == 3
+    async with bus.consumer("g", [topic]) as consumer:
+        await consumer.commit(await collect(consumer, 3))
+    assert await bus.lag("g", [topic]) == 0
+
+
+async def test_two_members_share_the_keys_and_each_key_has_one_reader(
+    bus: Bus, topic: str, open_another: Callable[[], Bus]
+) -> None:
+    keys = [f"k{i}" for i in range(40)]
+    async with bus.consumer("g", [topic]) as one, open_another().consumer("g", [topic]) as two:
+        got: dict[int, list[Record]] = {1: [], 2: []}
+
+        async def read(who: int, consumer: Consumer) -> None:
+            while True:
+                records = await consumer.fetch(wait=0.2)
+                got[who] += records
+                await consumer.commit(records)
+
+        readers = [asyncio.create_task(read(1, one)), asyncio.create_task(read(2, two))]
+        async with asyncio.timeout(60):
+            number = 0
+            while not (got[1] and got[2]):  # until both have their share
+                await bus.publish(some(topic, *((key, str(number)) for key in keys)))
+                number += 1
+                while len({(r.partition, r.offset) for r in got[1] + got[2]}) < number * len(keys):
+                    await asyncio.sleep(0.05)
+            got[1].clear()
+            got[2].clear()
+            await bus.publish(some(topic, *((key, "last") for key in keys)))
+            while len(got[1]) + len(got[2]) < len(keys):
+                await asyncio.sleep(0.05)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+    first, second = {r.key for r in got[1]}, {r.key for r in got[2]}
+    assert first
+    assert second
+    assert not first & second
+    assert first | second == set(keys)
+
+
+async def test_what_a_vanished_member_had_not_committed_is_taken_over(
+    bus: Bus, topic: str, open_another: Callable[[], Bus]
+) -> None:
+    await bus.publish(some(topic, *((f"k{i}", "1") for i in range(20))))
+    async with open_another().consumer("g", [topic]) as first:
+        fetched = await collect(first, 20)
+        await first.commit(fetched[:10])
+    async with bus.consumer("g", [topic]) as second:
+        taken_over = await collect(second, 1)
+    committed = {(r.partition, r.offset) for r in fetched[:10]}
+    behind = {(r.partition, r.offset) for r in taken_over}
+    assert behind
+    assert not behind & committed
+
+
+async def test_a_message_too_large_is_refused_and_later_ones_of_its_key_with_it(bus: Bus, topic: str) -> None:
+    large = Message(topic, "a", b"x" * (64 * 1024 + 1))
+    answers = await bus.publish([large, *some(topic, ("a", "2"), ("b", "1"))])
+    assert answers == ["too large", "behind a refused message", None]
+    async with bus.consumer("g", [topic]) as consumer:
+        assert by_key(await collect(consumer, 1)) == {"b": ["1"]}

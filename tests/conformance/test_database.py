@@ -1,0 +1,326 @@
+"""The contract of the database, outbox, relay and inbox, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Column, Table, insert, select
+from conformance.toy import TOPIC, Toy
+
+from ehcp_contracts.envelope import Envelope
+from ehcp_contracts.events import CeaseReason, PlanCeased
+from service_kit.bus import Message, Record
+from service_kit.bus.log_bus import LogBus
+from service_kit.database import Database
+from service_kit.inbox import Inbox
+from service_kit.outbox import Outgoing, publish, publish_all
+from service_kit.relay import Relay
+from service_kit.tables import UtcDateTime
+
+ENDED = PlanCeased(ceased_on=date(2026, 8, 31), reason=CeaseReason.NEEDS_MET)
+
+
+def event(case: UUID, sequence: int, *, source: str = "/other", id: UUID | None = None) -> Record:
+    """A record as another service would have sent it."""
+    envelope = Envelope(
+        id=id or uuid4(),
+        source=source,
+        type=PlanCeased.wire_type,
+        subject=str(case),
+        time=datetime(2026, 9, 1, 8, 0, tzinfo=UTC),
+        sequence=sequence,
+        partitionkey=str(case),
+        lacode="351",
+        data=ENDED.model_dump(mode="json"),
+    )
+    return Record(TOPIC, 0, 0, str(case), envelope.to_bytes())
+
+
+@pytest.fixture
+def toy(db: Database) -> Toy:
+    return Toy(db, db.clock)
+
+
+@pytest.fixture
+def inbox(toy: Toy, tmp_path: Path) -> Inbox:
+    return Inbox(toy.hub, LogBus(tmp_path / "unused.sqlite3"), [TOPIC], toy.reactions)
+
+
+class RememberingBus(LogBus):
+    """A log that can be told to break, and remembers what it was given."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.broken = False
+        self.sent: list[Message] = []
+
+    async def publish(self, messages: Sequence[Message]) -> list[str | None]:
+        if self.broken:
+            raise ConnectionError("bus away")
+        self.sent += messages
+        return await super().publish(messages)
+
+
+# --- transactions and types ------------------------------------------------------------------------------------------
+
+
+async def test_a_block_that_raises_leaves_nothing_behind(db: Database) -> None:
+    with pytest.raises(RuntimeError, match="no"):
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=uuid4(), la="351")
+            raise RuntimeError("no")
+    async with db.read() as session:
+        assert (await session.execute(select(db.tables["outbox"]))).all() == []
+        assert (await session.execute(select(db.tables["sequences"]))).all() == []
+
+
+async def test_an_instant_comes_back_aware_in_utc_whatever_zone_it_went_in_with(db: Database) -> None:
+    summer = datetime(2026, 7, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
+    row = {"subject": "x", "source": "s", "event_id": uuid4(), "sequence": 1, "digest": b"", "received_at": summer}
+    async with db.write() as tx:
+        await tx.execute(insert(db.tables["inbox"]).values(row))
+    async with db.read() as session:
+        found = (await session.execute(select(db.tables["inbox"].c.received_at))).scalar_one()
+    assert found == datetime(2026, 6, 30, 23, 30, tzinfo=UTC)
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_a_naive_instant_is_refused() -> None:
+    kind = UtcDateTime()
+    column: Column[datetime] = Column("at", kind)
+    with pytest.raises(ValueError, match="time zone"):
+        column.type.process_bind_param(datetime(2026, 7, 1, 10, 0), None)  # type: ignore[attr-defined]  # noqa: DTZ001
+
+
+async def test_writers_of_one_case_number_its_events_without_gap_or_double(db: Database) -> None:
+    case = uuid4()
+
+    async def one() -> None:
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+
+    await asyncio.gather(*(one() for _ in range(20)))
+    async with db.read() as session:
+        numbers = (await session.execute(select(db.tables["outbox"].c.sequence))).scalars().all()
+    assert sorted(numbers) == list(range(1, 21))
+
+
+async def test_many_events_are_numbered_per_case_in_their_order(db: Database) -> None:
+    a, b = uuid4(), uuid4()
+    async with db.write() as tx:
+        await publish_all(tx, [Outgoing(ENDED, case, "351") for case in (a, b, a, a)])
+    outbox: Table = db.tables["outbox"]
+    async with db.read() as session:
+        rows = await session.execute(select(outbox.c.subject, outbox.c.sequence).order_by(outbox.c.position))
+        assert [tuple(row) for row in rows] == [(str(a), 1), (str(b), 1), (str(a), 2), (str(a), 3)]
+
+
+# --- relay -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_relay_sends_each_event_once_and_in_order(db: Database, tmp_path: Path) -> None:
+    bus, case = RememberingBus(tmp_path / "bus.sqlite3"), uuid4()
+    relay = Relay(db, bus, db.tables["outbox"])
+    for _ in range(3):
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+    assert await relay.drain() == 3
+    assert await relay.drain() == 0
+    assert [Envelope.from_bytes(m.value).sequence for m in bus.sent] == [1, 2, 3]
+    assert await relay.backlog() == 0
+    await bus.close()
+
+
+async def test_b02_an_event_that_commits_late_is_sent_although_later_ones_were_sent_before(
+    db: Database, tmp_path: Path
+) -> None:
+    """Positions become visible out of order; a relay that pages by position would lose the late one."""
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"])
+    rows = [
+        {"position": position, "event_id": uuid4(), "topic": TOPIC, "subject": str(uuid4()), "sequence": 1}
+        for position in (7, 9)
+    ]
+    for row in reversed(rows):
+        async with db.write() as tx:
+            await tx.execute(insert(db.tables["outbox"]).values(**row, body=b"{}", written_at=db.clock.now()))
+        assert await relay.drain() == 1
+    assert len(bus.sent) == 2
+    await bus.close()
+
+
+async def test_an_outage_of_the_bus_leaves_everything_in_the_outbox(db: Database, tmp_path: Path) -> None:
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"])
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    bus.broken = True
+    with pytest.raises(ConnectionError):
+        await relay.drain()
+    assert await relay.backlog() == 1
+    bus.broken = False
+    assert await relay.drain() == 1
+    await bus.close()
+
+
+async def test_b08_of_two_relays_one_is_active_and_the_other_takes_over(db: Database, tmp_path: Path) -> None:
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    other = Database(db.url.render_as_string(hide_password=False), toy_tables(db), source="/toy", topic=TOPIC, clock=db.clock)
+    first, second = Relay(db, bus, db.tables["outbox"]), Relay(other, bus, db.tables["outbox"])
+    one = asyncio.create_task(first.run())
+    await until(lambda: first.leading)
+    two = asyncio.create_task(second.run())
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    await until(lambda: len(bus.sent) == 1)
+    assert not second.leading
+    one.cancel()
+    await asyncio.gather(one, return_exceptions=True)
+    await until(lambda: second.leading)
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    await until(lambda: len(bus.sent) == 2)
+    two.cancel()
+    await asyncio.gather(two, return_exceptions=True)
+    await other.close()
+    await bus.close()
+
+
+def toy_tables(db: Database) -> object:
+    return next(iter(db.tables.values())).metadata
+
+
+async def until(condition: object) -> None:
+    """Wait for a condition, with the deadline that a broken build deserves."""
+    async with asyncio.timeout(20):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.01)
+
+
+# --- inbox -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_is_applied_once_however_often_it_comes(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    record = event(case, 1)
+    await inbox.take([record, record])
+    await inbox.take([record])
+    assert await toy.heard(case) == [1]
+    assert await inbox.parked() == {}
+
+
+async def test_the_order_of_a_case_is_kept_when_events_arrive_out_of_order(toy: Toy, inbox: Inbox) -> None:
+    case, other = uuid4(), uuid4()
+    await inbox.take([event(case, 3), event(other, 1)])
+    await inbox.take([event(case, 2)])
+    assert await toy.heard(case) == []
+    assert await toy.heard(other) == [1]
+    assert await inbox.parked() == {"gap": 2}
+    await inbox.take([event(case, 1)])
+    assert await toy.heard(case) == [1, 2, 3]
+    assert await inbox.parked() == {}
+
+
+async def test_sources_count_their_sequences_apart(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    await inbox.take([event(case, 1, source="/a"), event(case, 1, source="/b"), event(case, 2, source="/a")])
+    assert len(await toy.heard(case)) == 3
+
+
+async def test_b12_a_poison_event_is_parked_with_the_later_ones_of_its_case_and_others_flow(
+    toy: Toy, inbox: Inbox
+) -> None:
+    sick, well = uuid4(), uuid4()
+    toy.fail.add((sick, 2))
+    await inbox.take([event(sick, 1), event(well, 1), event(sick, 2), event(sick, 3), event(well, 2)])
+    assert await toy.heard(sick) == [1]
+    assert await toy.heard(well) == [1, 2]
+    assert await inbox.parked() == {"poison": 1, "behind": 1}
+    await inbox.take([event(sick, 4), event(well, 3)])
+    assert await toy.heard(well) == [1, 2, 3]
+    assert await inbox.parked() == {"poison": 1, "behind": 2}
+
+
+async def test_replay_after_a_fix_restores_the_order_of_the_case(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    toy.fail.add((case, 1))
+    await inbox.take([event(case, n) for n in (1, 2, 3)])
+    assert await inbox.release(str(case), poison=True) == 0
+    toy.fail.clear()
+    assert await inbox.release(str(case), poison=True) == 3
+    assert await toy.heard(case) == [1, 2, 3]
+    assert await inbox.release(str(case), poison=True) == 0
+    assert await inbox.parked() == {}
+
+
+async def test_an_event_that_waits_for_its_case_is_applied_when_the_case_moves(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    toy.wait.add((case, 1))
+    await inbox.take([event(case, 1, source="/reviews"), event(case, 2, source="/reviews")])
+    assert await inbox.parked() == {"waiting": 1, "gap": 1}
+    toy.wait.clear()
+    await inbox.take([event(case, 1, source="/cases")])
+    assert await toy.heard(case) == [1, 1, 2]
+    assert await inbox.parked() == {}
+
+
+async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobody(toy: Toy, inbox: Inbox) -> None:
+    well = uuid4()
+    whole = event(well, 1)
+    assert whole.value is not None
+    await inbox.take(
+        [
+            Record(TOPIC, 0, 1, "k1", b"not json"),
+            Record(TOPIC, 0, 2, "k2", b"\xff\xfe"),
+            Record(TOPIC, 0, 3, "k3", None),
+            Record(TOPIC, 0, 4, "k4", b"{}"),
+            Record(TOPIC, 0, 5, "another-case", whole.value),
+            Record(TOPIC, 0, 6, str(well), whole.value),
+        ]
+    )
+    assert await toy.heard(well) == [1]
+    assert await inbox.parked() == {"poison": 5}
+
+
+async def test_the_same_id_with_another_body_is_quarantined_and_holds_back_nothing(toy: Toy, inbox: Inbox) -> None:
+    case, id = uuid4(), uuid4()
+    await inbox.take([event(case, 1, id=id)])
+    await inbox.take([event(case, 2, id=id)])
+    await inbox.take([event(case, 2)])
+    assert await toy.heard(case) == [1, 2]
+    assert await inbox.parked() == {"quarantined": 1}
+
+
+async def test_b11_a_replay_is_recognised_after_the_inbox_was_pruned(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    await inbox.take([event(case, 1), event(case, 2)])
+    async with toy.hub.db.write() as tx:
+        await tx.execute(toy.hub.db.tables["inbox"].delete())
+    await inbox.take([event(case, 1)])
+    assert await toy.heard(case) == [1, 2]
+
+
+async def test_b07_effect_and_inbox_row_stand_or_fall_together(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    toy.fail.add((case, 1))
+    await inbox.take([event(case, 1)])
+    async with toy.hub.db.read() as session:
+        assert (await session.execute(select(toy.hub.db.tables["inbox"]))).all() == []
+    assert await toy.heard() == []
+    assert toy.calls == 4  # once in the batch, three times alone
+
+
+async def test_what_has_waited_for_a_day_becomes_poison_for_an_operator_to_see(toy: Toy, inbox: Inbox) -> None:
+    case = uuid4()
+    toy.wait.add((case, 1))
+    await inbox.take([event(case, 1)])
+    parked = toy.hub.db.tables["parked"]
+    async with toy.hub.db.write() as tx:
+        await tx.execute(parked.update().values(parked_at=datetime(2026, 8, 31, 7, 59, tzinfo=UTC)))
+    await inbox.sweep()
+    assert await inbox.parked() == {"poison": 1}
