@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conformance.toy import toy_metadata
@@ -29,7 +28,7 @@ async def topic(bus_url: str, request: pytest.FixtureRequest) -> str:
     """A topic that no other test uses."""
     name = f"ehcp.test-{uuid7()}"
     if bus_url.startswith("kafka"):
-        await request.getfixturevalue("kafka").create_topic(name)
+        await request.getfixturevalue("kafka").create_topics(name)
     return name
 
 
@@ -58,8 +57,8 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
     if request.param == "sqlite":
         url = f"sqlite+aiosqlite:///{tmp_path / 'toy.sqlite3'}"
     else:
-        server: Any = request.getfixturevalue("postgres")
-        url = server.url(server.create_database(f"toy_{uuid7().hex}"))
+        server = request.getfixturevalue("postgres")
+        url = server.create_database(f"toy_{uuid7().hex}")
     clock = Clock(date(2026, 9, 1), lambda: datetime(2026, 9, 1, 8, 0, tzinfo=UTC))
     metadata = toy_metadata()
     database = Database(url, metadata, source="/toy", topic="ehcp.cases", clock=clock)
