@@ -90,7 +90,7 @@ format() { # format ID NODES CLUSTER INITIAL-CONTROLLERS; a node that has a log 
 
 boot() { # boot ID: in a session of its own, so that Ctrl-C at a terminal is the caller's to handle
   rm -f "$run/$1/pid"
-  setsid sh -c 'echo $$ > "$0"; exec "$@"' "$run/$1/pid" "${java[@]}" kafka.Kafka "$run/$1/server.properties" \
+  setsid sh -c 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec "$@"' "$run/$1/pid" "${java[@]}" kafka.Kafka "$run/$1/server.properties" \
     >> "$run/$1/log" 2>&1 < /dev/null 9<&- &
 }
 
@@ -106,8 +106,11 @@ await() { # await ID COUNT: until node ID answers and knows of COUNT brokers
   local end=$((SECONDS + patience)) known
   while [ "$SECONDS" -lt "$end" ]; do
     known=$(brokers "$1" 2>/dev/null) && [ "${known:-0}" -ge "$2" ] && return
-    if [ -e "$run/$1/pid" ] && ! alive "$1"; then break; fi
     sleep 0.1
+    if [ -e "$run/$1/pid" ] && ! alive "$1"; then # twice, since a process shows no name while it changes it
+      sleep 0.1
+      alive "$1" || break
+    fi
   done
   echo "kafka.sh: node $1 does not answer; end of $run/$1/log:" >&2
   tail -30 "$run/$1/log" >&2
