@@ -1,38 +1,42 @@
-"""The CloudEvents 1.0 envelope in structured JSON: one document is outbox row, Kafka value and audit record."""
+"""The CloudEvents 1.0 envelope in structured JSON: one document is outbox row, Kafka value and audit
+record."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
 from ehcp_contracts.events import EVENTS, Event
+from ehcp_contracts.fields import LaCode
 
 OWN_PREFIX = "ehcp."
 MAX_EVENT_BYTES = 16 * 1024
+OPAQUE_ID = r"^[A-Za-z0-9-]{1,64}$"
 
 
 class Envelope(BaseModel):
-    """A CloudEvent of the hub. `subject` and `partitionkey` are the opaque case id; `sequence` counts from 1 without
-    gap per source and subject; `lacode` is the three-digit DfE code of the responsible authority."""
+    """A CloudEvent of the hub. `subject` and `partitionkey` are the opaque case id; `sequence` counts from 1
+    without gap per source and subject; `lacode` is the three-digit DfE code of the responsible authority."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    specversion: str = Field(default="1.0", pattern=r"^1\.0$")
+    specversion: Literal["1.0"] = "1.0"
     id: UUID
-    source: str = Field(min_length=1)
-    type: str = Field(min_length=1)
-    subject: str = Field(min_length=1)
-    time: datetime
-    dataschema: str | None = None
-    datacontenttype: str = "application/json"
-    sequence: int = Field(ge=1)
-    partitionkey: str
-    dataref: str | None = None
-    traceparent: str | None = None
-    lacode: str
+    source: str = Field(pattern=r"^[A-Za-z0-9:/._-]{1,200}$")
+    type: str = Field(pattern=r"^[A-Za-z0-9._/-]{1,120}$")
+    subject: str = Field(pattern=OPAQUE_ID)
+    time: AwareDatetime
+    dataschema: str | None = Field(default=None, pattern=r"^[A-Za-z0-9:/._-]{1,200}$")
+    datacontenttype: Literal["application/json"] = "application/json"
+    sequence: int = Field(ge=1, le=9_999_999_999)
+    partitionkey: str = Field(pattern=OPAQUE_ID)
+    dataref: str | None = Field(default=None, pattern=r"^(https:/)?/[A-Za-z0-9:/._-]{1,200}$")
+    traceparent: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+    )
+    lacode: LaCode
     data: dict[str, Any]
 
     @field_serializer("sequence")

@@ -1,10 +1,11 @@
 """The domain events of the hub: what each service tells the others, thin and without personal data.
 
 An event class names its wire type (``ehcp.plan-issued.v1``) and its topic; its fields are the ``data`` of the
-CloudEvent. Who it is about (the opaque case id), the council and the order within the case stand in the envelope.
-All dates are local dates in England; a "due" date is the last compliant day, itself included.
+CloudEvent. Who it is about (the opaque case id), the council and the order within the case stand in the
+envelope. All dates are local dates in England; a "due" date is the last compliant day, itself included.
 
-Writers are strict (unknown fields refused), readers are tolerant (unknown fields ignored): see `envelope`.
+Readers are tolerant (unknown fields ignored); the writer's schema is closed (`schemas.closed`). String fields
+have the tight types of `fields`, and every field name stands in `vocabulary.toml`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,21 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from ehcp_contracts.fields import (
+    AcademicYear,
+    Citation,
+    Count,
+    FailureCode,
+    LaCode,
+    OdsCode,
+    OpaqueRef,
+    RuleId,
+    Urn,
+    WireType,
+    YearGroup,
+)
 
 CASES = "ehcp.cases"
 REVIEWS = "ehcp.reviews"
@@ -29,7 +44,8 @@ class Part(BaseModel):
 
 
 class Event(Part):
-    """Base of all domain events. `wire_type` is API: it never changes meaning; a new meaning is a new version."""
+    """Base of all domain events. `wire_type` is API: it never changes meaning; a new meaning is a new
+    version."""
 
     wire_type: ClassVar[str]
     topic: ClassVar[str]
@@ -67,7 +83,8 @@ class ReviewKind(StrEnum):
 
 
 class ReviewStage(StrEnum):
-    """Stages at which a review due is announced, counted from the latest safe meeting day (`due`: the strict due date)."""
+    """Stages at which a review due is announced, counted from the latest safe meeting day (`due`: the strict
+    due date)."""
 
     PLAN = "plan"
     INVITE = "invite"
@@ -100,33 +117,40 @@ class CeaseReason(StrEnum):
 class Placement(Part):
     """Where the child is placed: an institution by URN, or a setting code; never both."""
 
-    urn: str | None = None
+    urn: Urn | None = None
     setting: Setting | None = None
     since: date | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Placement:
+        if self.urn and self.setting:
+            raise ValueError("a placement has a URN or a setting code, not both")
+        return self
 
 
 class Responsible(Part):
     """Who is responsible for the case: area routing of notices. `icb` is an ODS code, `social_care_team` and
     `officer` are opaque references of the council, never names."""
 
-    responsible_la: str
-    administering_la: str
-    icb: str | None = None
-    social_care_team: str | None = None
-    officer: str | None = None
+    responsible_la: LaCode
+    administering_la: LaCode
+    icb: OdsCode | None = None
+    social_care_team: OpaqueRef | None = None
+    officer: OpaqueRef | None = None
 
 
 class Facts(Part):
-    """Facts that come from the birth date, computed in case-service so that the birth date itself never leaves.
+    """Facts that come from the birth date, computed in case-service so that the birth date itself never
+    leaves.
 
-    `academic_year` is the year the facts hold for ("2026/27"); `year_group` the national curriculum year actually
-    taught (Reception 0); `phase`, `transfer_on`, `phase_due` (strict, last compliant day) and `phase_by` (the common
-    reading) are set in the academic year before a transfer; `under5_interims` are the policy interim dates before the
-    fifth birthday; `addressee` is who notices go to.
+    `academic_year` is the year the facts hold for ("2026/27"); `year_group` the national curriculum year
+    actually taught (Reception 0); `phase`, `transfer_on`, `phase_due` (strict, last compliant day) and
+    `phase_by` (the common reading) are set in the academic year before a transfer; `under5_interims` are the
+    policy interim dates before the fifth birthday; `addressee` is who notices go to.
     """
 
-    academic_year: str
-    year_group: int
+    academic_year: AcademicYear
+    year_group: YearGroup
     phase: Phase | None = None
     transfer_on: date | None = None
     phase_due: date | None = None
@@ -137,12 +161,12 @@ class Facts(Part):
     addressee: Literal["parent", "young_person"] = "parent"
 
 
-# --- ehcp.cases, sent by case-service -------------------------------------------------------------------------------
+# --- ehcp.cases, sent by case-service -----------------------------------------------------------------------
 
 
 class PlanRegistered(Event):
-    """A plan that existed before the hub. `last_concluded` is the day the last review's decision was notified;
-    `meeting_held_on` and `notice_sent_on` describe a step open at the time of registration."""
+    """A plan that existed before the hub. `last_concluded` is the day the last review's decision was
+    notified; `meeting_held_on` and `notice_sent_on` describe a step open at the time of registration."""
 
     wire_type = "ehcp.plan-registered.v1"
     topic = CASES
@@ -168,8 +192,8 @@ class PlanIssued(Event):
 
 
 class AmendmentNoticeSent(Event):
-    """Notice of proposed amendments (SEND Regs 2014 reg 22(2)). `review_id` is empty for an amendment without review
-    (reg 28). Dates: representations close, earliest lawful final plan, final plan due."""
+    """Notice of proposed amendments (SEND Regs 2014 reg 22(2)). `review_id` is empty for an amendment without
+    review (reg 28). Dates: representations close, earliest lawful final plan, final plan due."""
 
     wire_type = "ehcp.amendment-notice-sent.v1"
     topic = CASES
@@ -189,7 +213,7 @@ class AmendmentIssued(Event):
     notice_id: UUID
     review_id: UUID | None = None
     issued_on: date
-    plan_version: int
+    plan_version: Count
 
 
 class AmendmentDropped(Event):
@@ -203,8 +227,8 @@ class AmendmentDropped(Event):
 
 
 class PlacementChanged(Event):
-    """The placement, or who is responsible for the area it lies in, changed. A partner's copy holds only its own side:
-    the old school never learns the new one."""
+    """The placement, or who is responsible for the area it lies in, changed. A partner's copy holds only its
+    own side: the old school never learns the new one."""
 
     wire_type = "ehcp.placement-changed.v1"
     topic = CASES
@@ -214,8 +238,8 @@ class PlacementChanged(Event):
 
 
 class CaseFactsChanged(Event):
-    """Facts from the birth date, or the routing of the case, changed: a birthday, 1 September, a concluded review,
-    or a new officer, team or ICB from the source."""
+    """Facts from the birth date, or the routing of the case, changed: a birthday, 1 September, a concluded
+    review, or a new officer, team or ICB from the source."""
 
     wire_type = "ehcp.case-facts-changed.v1"
     topic = CASES
@@ -242,20 +266,21 @@ class CorrectionReason(StrEnum):
 
 
 class DateCorrected(Event):
-    """A recorded date was wrong. The old value stays on record; consumers recompute from the new one."""
+    """A recorded date was wrong. `old` (empty if there was none) stays on record; consumers recompute from
+    `new`."""
 
     wire_type = "ehcp.date-corrected.v1"
     topic = CASES
     field: CorrectableDate
-    old: date | None
+    old: date | None = None
     new: date
     reason: CorrectionReason
     notice_id: UUID | None = None
 
 
 class CeaseNotified(Event):
-    """The family, institution and ICB were told that the plan ceases (SEND Regs 2014 reg 31(2)). The plan stays in
-    force to `in_force_to` (CFA 2014 s.45(4)); reviews go on until then."""
+    """The family, institution and ICB were told that the plan ceases (SEND Regs 2014 reg 31(2)). The plan
+    stays in force to `in_force_to` (CFA 2014 s.45(4)); reviews go on until then."""
 
     wire_type = "ehcp.cease-notified.v1"
     topic = CASES
@@ -274,12 +299,13 @@ class PlanCeased(Event):
     reason: CeaseReason
 
 
-# --- ehcp.reviews, sent by review-scheduler -------------------------------------------------------------------------
+# --- ehcp.reviews, sent by review-scheduler -----------------------------------------------------------------
 
 
 class ReviewScheduled(Event):
-    """A review is owed, or its dates moved. `due_on` is the strict date, `alternative_due_on` the other reading
-    (anniversary, "by" date); `latest_meeting_on` the last day a meeting can be held and still be decided in time."""
+    """A review is owed, or its dates moved. `due_on` is the strict date, `alternative_due_on` the other
+    reading (anniversary, "by" date); `latest_meeting_on` the last day a meeting can be held and still be
+    decided in time."""
 
     wire_type = "ehcp.review-scheduled.v1"
     topic = REVIEWS
@@ -288,8 +314,8 @@ class ReviewScheduled(Event):
     due_on: date
     alternative_due_on: date | None = None
     latest_meeting_on: date
-    rule_id: str
-    citation: str
+    rule_id: RuleId
+    citation: Citation
     counts_as_statutory: bool = True
 
 
@@ -316,7 +342,8 @@ class ReviewOverdue(Event):
 
 
 class ReviewMeetingBooked(Event):
-    """A meeting date was set or moved; notice and advice are due two weeks before (SEND Regs 2014 reg 20(3)-(4))."""
+    """A meeting date was set or moved; notice and advice are due two weeks before (SEND Regs 2014 reg
+    20(3)-(4))."""
 
     wire_type = "ehcp.review-meeting-booked.v1"
     topic = REVIEWS
@@ -351,8 +378,8 @@ class ReviewReportReceived(Event):
 
 
 class ReviewDecided(Event):
-    """The decision was notified (reg 20(10)-(11)). "Amend" opens the amendment, "cease" the cease procedure in
-    case-service. `amend_notice_due` is M + 28 days and `final_longstop` M + 84 days (*Devon*), for "amend"."""
+    """The decision was notified (reg 20(10)-(11)). "Amend" opens the amendment, "cease" the cease procedure
+    in case-service. `decision_due` is M + 28 days, the meeting on day M."""
 
     wire_type = "ehcp.review-decided.v1"
     topic = REVIEWS
@@ -390,7 +417,7 @@ class ReviewWithdrawn(Event):
     reason: Literal["satisfied", "facts_changed", "plan_ended"]
 
 
-# --- ehcp.notifications, sent by notification-service ---------------------------------------------------------------
+# --- ehcp.notifications, sent by notification-service -------------------------------------------------------
 
 
 class PartnerKind(StrEnum):
@@ -409,11 +436,11 @@ class NotificationDelivered(Event):
     topic = NOTIFICATIONS
     delivery_id: UUID
     event_id: UUID
-    event_type: str
+    event_type: WireType
     partner_id: UUID
     partner_kind: PartnerKind
     channel: Literal["webhook", "feed"]
-    attempts: int
+    attempts: Count
 
 
 class NotificationFailed(Event):
@@ -423,12 +450,12 @@ class NotificationFailed(Event):
     topic = NOTIFICATIONS
     delivery_id: UUID
     event_id: UUID
-    event_type: str
+    event_type: WireType
     partner_id: UUID
     partner_kind: PartnerKind
     channel: Literal["webhook", "feed"]
-    attempts: int
-    failure: str
+    attempts: Count
+    failure: FailureCode
 
 
 EVENTS: dict[str, type[Event]] = {cls.wire_type: cls for cls in Event.__subclasses__()}
