@@ -69,9 +69,16 @@ class RequestLimits:
             refusal = Refusal("headers-too-large", headers={"Connection": "close"})
             await problem_response(refusal, Request(scope))(scope, receive, send)
         elif scope["method"] == "HEAD":
-            await self.app({**scope, "method": "GET", HEAD_KEY: True}, receive, _without_body(send))
+            await self._head(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = {**scope, "method": "GET", HEAD_KEY: True}
+        try:
+            await self.app(inner, receive, _without_body(send))
+        finally:
+            scope["route"] = inner.get("route")
 
 
 def _too_large(scope: Scope) -> bool:

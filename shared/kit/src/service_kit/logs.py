@@ -19,12 +19,15 @@ from contextvars import ContextVar
 from datetime import date
 from enum import Enum
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from service_kit.settings import Settings
 
 # -- correlation -------------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ FIELDS = frozenset(
         "revision",
         "state",
     }
-    | {"signal", "port", "host", "setting", "table", "failpoint", "pid"}
+    | {"type", "failures", "signal", "port", "host", "setting", "table", "failpoint", "pid"}
 )
 _MAX_VALUE = 300
 # Nothing below space, no DEL, C1, line or paragraph separator, no surrogate or bidirectional override.
@@ -220,6 +223,13 @@ def configure(
     )
 
 
+def configure_logging(settings: Settings, service: str = "ehcp") -> None:
+    """`configure` for these settings: the form for people in the embedded mode on a terminal, JSON lines
+    otherwise."""
+    people = settings.environment.value == "embedded" and sys.stdout.isatty()
+    configure(service, console=people, level=settings.log_level)
+
+
 def _foreign_only(logger: object, name: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return entry if entry.get("_from_structlog") else _foreign(logger, name, entry)
 
@@ -247,6 +257,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope.setdefault("state", {})
         token = _trace.set(_asked_for(Headers(scope=scope)))
         started, seen = time.monotonic(), {"status": 0, "bytes": 0}
 

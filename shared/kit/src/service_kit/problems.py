@@ -21,12 +21,12 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service_kit.logs import correlation_id
+from service_kit.logs import correlation_id, logger
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 50
@@ -62,10 +62,10 @@ ADVICE: dict[str, str] = {
     "malformed-json": "Send one JSON document in UTF-8, without byte order mark, NaN or Infinity.",
     "duplicate-key": "Send each key once.",
     "bad-parameter": "Check the query parameters and headers against the API description.",
-    "unauthenticated": "Send 'Authorization: Bearer <token>' with a token that is current and meant for this service.",
+    "unauthenticated": "Send 'Authorization: Bearer <token>' with a current token for this service.",
     "forbidden": "Ask the council if you need this right.",
     "basis-required": "Record the basis (duty, consent or other) first.",
-    "not-found": "Check the address. A record that you may not see answers the same as one that does not exist.",
+    "not-found": "Check the address. What you may not see answers the same as what does not exist.",
     "method-not-allowed": "The Allow header lists the methods offered at this address.",
     "conflict": "Read the current state, then decide again.",
     "in-progress": "Wait as the Retry-After header says, then repeat with the same Idempotency-Key.",
@@ -292,6 +292,8 @@ def _http_exception(request: Request, error: HTTPException) -> Response:
 def install(app: FastAPI, *, public_url: str = "") -> None:
     """Answer every error of this app with a problem. `public_url` is where `/problems/<slug>` is served."""
     app.state.public_url = public_url
+    app.router.redirect_slashes = False  # a redirect repeats the path, and hides a wrong address
+    app.add_middleware(CatchAll)
 
     async def refusal(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
@@ -305,13 +307,43 @@ def install(app: FastAPI, *, public_url: str = "") -> None:
         assert isinstance(error, HTTPException)
         return _http_exception(request, error)
 
-    async def unhandled(request: Request, error: Exception) -> Response:
-        return problem_response(from_exception(error), request)
-
     app.add_exception_handler(Refusal, refusal)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unhandled)
+
+
+class CatchAll:
+    """ASGI: an unhandled exception becomes a problem and one log line with its class and places (S102).
+    Nothing of it reaches the server's own log, where a traceback would show values."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            refusal = from_exception(error)
+            logger().error("unhandled", slug=refusal.slug, exc_info=error)
+            if started:
+                raise BrokenAnswer from None  # the server closes the connection: the client sees a cut answer
+            await problem_response(refusal, Request(scope))(scope, receive, send)
+
+
+class BrokenAnswer(Exception):
+    """An answer that had begun could not be finished."""
 
 
 def problems_page() -> str:
@@ -322,8 +354,9 @@ def problems_page() -> str:
         for slug, (status, title) in SLUGS.items()
     )
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems of the hub</title></head><body>'
-        "<h1>Problems</h1><p>Every error answer is an RFC 9457 problem. Its type ends in one of these names.</p>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problems of the hub</title></head>'
+        "<body><h1>Problems</h1>"
+        "<p>Every error answer is an RFC 9457 problem. Its type ends in one of these names.</p>"
         "<table><thead><tr><th>Name</th><th>Status</th><th>Meaning</th><th>What to do</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></body></html>"
     )

@@ -30,7 +30,7 @@ from service_kit.strict import IsoDate
 PREFIX = "EHCP_"
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 _DATABASES = ("postgresql+asyncpg", "sqlite+aiosqlite")
-_BUSES = ("kafka", "sqlite")
+_BUSES = ("kafka", "log")
 
 
 class Environment(StrEnum):
@@ -40,7 +40,7 @@ class Environment(StrEnum):
 
 
 def _refuse(name: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("setting", f"{name}: {message}")  # type: ignore[arg-type]
+    return PydanticCustomError("setting", f"{name}: {message}")
 
 
 class Settings(BaseSettings):
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     @classmethod
     def _bus_address(cls, value: str | None) -> str | None:
         if value is not None and value.partition("://")[0] not in _BUSES:
-            raise _refuse("", "must start with kafka:// or sqlite://")
+            raise _refuse("", "must start with kafka:// or log://")
         return value
 
     @field_validator("cursor_key")
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     def _fits_the_environment(self) -> Self:
         wrong = list(_environment_faults(self))
         if wrong:
-            raise PydanticCustomError("settings", "\n".join(wrong))  # type: ignore[arg-type]
+            raise PydanticCustomError("settings", "\n".join(wrong))
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:

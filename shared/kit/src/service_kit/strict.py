@@ -133,7 +133,7 @@ _CHARACTER = ("forbidden-character", "This holds a character that is not allowed
 
 def fault(code: str, message: str) -> PydanticCustomError:
     """An error for a validator to raise: `code` in hyphens, `message` a fixed text without the value."""
-    return PydanticCustomError(code, message)  # type: ignore[arg-type]
+    return PydanticCustomError(code, message)
 
 
 # -- models ------------------------------------------------------------------------------------------------

@@ -1,0 +1,198 @@
+"""Access: who asks, and what of it the policy table allows. Deny by default.
+
+A route says `dependencies=[allow("cases.read")]` or `[public()]`; `check_routes` refuses to start with a
+route that says neither. The role decides whether (403), the predicate decides which rows: it becomes part
+of the SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import RouteContext, iter_route_contexts
+from sqlalchemy import ColumnElement, true
+
+from service_kit.limits import Limiter, per_minute
+from service_kit.policy import POLICY, ROLES, Predicate
+from service_kit.problems import Refusal
+from service_kit.settings import Settings
+from service_kit.tokens import Caller, Keys, LocalKeys, RemoteKeys, Verifier, invalid_token, no_token
+
+SESSION_COOKIE = "ehcp_session"
+
+Scopes: TypeAlias = Mapping[Any, Mapping[Predicate, Callable[[Caller], ColumnElement[bool]]]]
+
+# -- who asks ----------------------------------------------------------------------------------------------
+
+
+async def caller(request: Request) -> Caller:
+    """Who asks: by bearer token, or on GET by the session cookie. Raises `Refusal` unauthenticated."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is None:
+        verifier: Verifier = request.app.state.verifier
+        known = await verifier.caller(_token(request))
+        request.state.caller = known
+    return known
+
+
+def _token(request: Request) -> str:
+    sent = request.headers.getlist("authorization")
+    if not sent:
+        cookie = request.cookies.get(SESSION_COOKIE) if request.method in ("GET", "HEAD") else None
+        if not cookie:
+            raise no_token()
+        return cookie
+    scheme, _, token = sent[0].partition(" ")
+    if len(sent) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise invalid_token()
+    return token.strip()
+
+
+# -- what is allowed ---------------------------------------------------------------------------------------
+
+
+def authorise(who: Caller, action: str) -> Predicate:
+    """The predicate under which this caller may do `action`. Raises `Refusal` forbidden if the role may
+    never."""
+    predicate = POLICY.get(action, {}).get(who.role) if who.role in ROLES else None
+    if predicate is None:
+        raise Refusal("forbidden")
+    return predicate
+
+
+def visible(who: Caller, action: str, scopes: Scopes, table: Any) -> ColumnElement[bool]:
+    """The rows of `table` that this caller may touch with `action`, for the WHERE. Raises `Refusal`
+    forbidden, and `LookupError` if the service has no scope for this table and predicate: nothing is shown
+    by mistake."""
+    predicate = authorise(who, action)
+    if predicate is Predicate.everyone:
+        return true()
+    return scopes[table][predicate](who)
+
+
+# -- markers on routes -------------------------------------------------------------------------------------
+
+
+class Marker:
+    """What a route says about access: an action of the policy table, or None for public."""
+
+    def __init__(self, action: str | None, *, idempotency: bool = True) -> None:
+        self.action = action
+        self.idempotency = idempotency
+
+    async def __call__(self, request: Request) -> None:
+        await admit(request, self)
+
+
+def allow(action: str, *, idempotency: bool = True) -> Any:
+    """Dependency of a route that does `action`. `idempotency=False`: a POST that is idempotent by nature
+    and streams, so that no Idempotency-Key is asked for."""
+    return Depends(Marker(action, idempotency=idempotency))
+
+
+def public() -> Any:
+    """Dependency of a route that anybody may use."""
+    return Depends(Marker(None, idempotency=False))
+
+
+async def admit(request: Request, marker: Marker) -> None:
+    """Let the request in or refuse it; remembers caller, action and predicate in `request.state`. Once per
+    request."""
+    if getattr(request.state, "admitted", False):
+        return
+    request.state.action = marker.action or "public"
+    request.state.idempotency = marker.idempotency
+    if marker.action is not None:
+        who = await caller(request)
+        request.state.predicate = authorise(who, marker.action)
+        _limit(request, who)
+    request.state.admitted = True
+
+
+def _limit(request: Request, who: Caller) -> None:
+    settings: Settings = request.app.state.settings
+    limiter: Limiter = request.app.state.limiter
+    kind = "read" if request.method in ("GET", "HEAD") else "write"
+    limiter.take(f"{kind}:{who.client_id or who.subject}", per_minute(settings, who.role, request.method))
+
+
+# -- checks at the start -----------------------------------------------------------------------------------
+
+# FastAPI's own pages; they hold the API description only.
+_DESCRIPTION = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"})
+
+
+def markers(dependencies: Iterable[Any]) -> list[Marker]:
+    """The access markers among a route's dependencies."""
+    return [d.dependency for d in dependencies if isinstance(getattr(d, "dependency", None), Marker)]
+
+
+def _of(context: RouteContext) -> list[Marker]:
+    return markers(getattr(context._effective_route, "dependencies", None) or [])
+
+
+def _names(context: RouteContext) -> list[str]:
+    return [f"{method} {context.path}" for method in sorted(context.methods or {"*"})]
+
+
+def route_actions(app: FastAPI) -> dict[str, str | None]:
+    """Each route (``"GET /v1/cases"``) and its action; None for public ones."""
+    actions: dict[str, str | None] = {}
+    for context in iter_route_contexts(app.routes):
+        if found := _of(context):
+            actions |= dict.fromkeys(_names(context), found[0].action)
+    return actions
+
+
+def check_routes(app: FastAPI) -> None:
+    """Raises `RuntimeError` if a route has no access marker, more than one, or names an action that POLICY
+    lacks (S18)."""
+    wrong: list[str] = []
+    for context in iter_route_contexts(app.routes):
+        found = _of(context)
+        if not found and context.path in _DESCRIPTION:
+            continue
+        unknown = [m.action for m in found if m.action is not None and m.action not in POLICY]
+        if len(found) != 1:
+            wrong += [f"{name}: needs exactly one of allow() and public()" for name in _names(context)]
+        elif unknown:
+            wrong += [f"{name}: action {unknown[0]} is not in the policy table" for name in _names(context)]
+    if wrong:
+        raise RuntimeError("routes without a policy:\n" + "\n".join(sorted(wrong)))
+
+
+def install(app: FastAPI, settings: Settings, keys: Keys | None = None) -> None:
+    """Give the app its verifier and limiter. `keys` None: the key set behind `settings.jwks_url`."""
+    if keys is None:
+        keys = RemoteKeys(settings.jwks_url) if settings.jwks_url else LocalKeys({"keys": []})
+    app.state.settings = settings
+    app.state.limiter = Limiter()
+    app.state.verifier = Verifier(
+        keys, issuer=settings.token_issuer, audience=settings.audience, algorithms=settings.algorithms
+    )
+
+
+__all__ = [
+    "POLICY",
+    "SESSION_COOKIE",
+    "Caller",
+    "Keys",
+    "LocalKeys",
+    "Marker",
+    "Predicate",
+    "RemoteKeys",
+    "Scopes",
+    "Verifier",
+    "admit",
+    "allow",
+    "authorise",
+    "caller",
+    "check_routes",
+    "install",
+    "markers",
+    "public",
+    "route_actions",
+    "visible",
+]
