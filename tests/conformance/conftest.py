@@ -15,11 +15,11 @@ from service_kit.database import Database
 from service_kit.ids import uuid7
 
 
-@pytest.fixture(params=["log", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
 def bus_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where the bus is: a SQLite event log in a temporary folder, or the run's Kafka."""
-    if request.param == "log":
-        return f"log://{tmp_path / 'bus.sqlite3'}"
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path / 'bus.sqlite3'}"
     return f"kafka://{request.getfixturevalue('kafka').bootstrap}"
 
 

@@ -52,7 +52,9 @@ async def test_uncommitted_messages_come_again_and_committed_ones_do_not(bus: Bu
         assert by_key(await collect(consumer, 1)) == {"a": ["2"]}
 
 
-async def test_groups_do_not_affect_one_another_and_a_new_one_starts_at_the_beginning(bus: Bus, topic: str) -> None:
+async def test_groups_do_not_affect_one_another_and_a_new_one_starts_at_the_beginning(
+    bus: Bus, topic: str
+) -> None:
     await bus.publish(some(topic, ("a", "1")))
     async with bus.consumer("first", [topic]) as consumer:
         await consumer.commit(await collect(consumer, 1))

@@ -9,8 +9,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Column, Table, insert, select
 from conformance.toy import TOPIC, Toy
+from sqlalchemy import Column, Table, insert, select
 
 from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import CeaseReason, PlanCeased
@@ -81,7 +81,14 @@ async def test_a_block_that_raises_leaves_nothing_behind(db: Database) -> None:
 
 async def test_an_instant_comes_back_aware_in_utc_whatever_zone_it_went_in_with(db: Database) -> None:
     summer = datetime(2026, 7, 1, 0, 30, tzinfo=timezone(timedelta(hours=1)))
-    row = {"subject": "x", "source": "s", "event_id": uuid4(), "sequence": 1, "digest": b"", "received_at": summer}
+    row = {
+        "subject": "x",
+        "source": "s",
+        "event_id": uuid4(),
+        "sequence": 1,
+        "digest": b"",
+        "received_at": summer,
+    }
     async with db.write() as tx:
         await tx.execute(insert(db.tables["inbox"]).values(row))
     async with db.read() as session:
@@ -170,7 +177,13 @@ async def test_an_outage_of_the_bus_leaves_everything_in_the_outbox(db: Database
 
 async def test_b08_of_two_relays_one_is_active_and_the_other_takes_over(db: Database, tmp_path: Path) -> None:
     bus = RememberingBus(tmp_path / "bus.sqlite3")
-    other = Database(db.url.render_as_string(hide_password=False), toy_tables(db), source="/toy", topic=TOPIC, clock=db.clock)
+    other = Database(
+        db.url.render_as_string(hide_password=False),
+        toy_tables(db),
+        source="/toy",
+        topic=TOPIC,
+        clock=db.clock,
+    )
     first, second = Relay(db, bus, db.tables["outbox"]), Relay(other, bus, db.tables["outbox"])
     one = asyncio.create_task(first.run())
     await until(lambda: first.leading)
@@ -258,7 +271,9 @@ async def test_replay_after_a_fix_restores_the_order_of_the_case(toy: Toy, inbox
     assert await inbox.parked() == {}
 
 
-async def test_an_event_that_waits_for_its_case_is_applied_when_the_case_moves(toy: Toy, inbox: Inbox) -> None:
+async def test_an_event_that_waits_for_its_case_is_applied_when_the_case_moves(
+    toy: Toy, inbox: Inbox
+) -> None:
     case = uuid4()
     toy.wait.add((case, 1))
     await inbox.take([event(case, 1, source="/reviews"), event(case, 2, source="/reviews")])
@@ -269,7 +284,9 @@ async def test_an_event_that_waits_for_its_case_is_applied_when_the_case_moves(t
     assert await inbox.parked() == {}
 
 
-async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobody(toy: Toy, inbox: Inbox) -> None:
+async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobody(
+    toy: Toy, inbox: Inbox
+) -> None:
     well = uuid4()
     whole = event(well, 1)
     assert whole.value is not None
@@ -287,7 +304,9 @@ async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobod
     assert await inbox.parked() == {"poison": 5}
 
 
-async def test_the_same_id_with_another_body_is_quarantined_and_holds_back_nothing(toy: Toy, inbox: Inbox) -> None:
+async def test_the_same_id_with_another_body_is_quarantined_and_holds_back_nothing(
+    toy: Toy, inbox: Inbox
+) -> None:
     case, id = uuid4(), uuid4()
     await inbox.take([event(case, 1, id=id)])
     await inbox.take([event(case, 2, id=id)])
@@ -315,7 +334,9 @@ async def test_b07_effect_and_inbox_row_stand_or_fall_together(toy: Toy, inbox: 
     assert toy.calls == 4  # once in the batch, three times alone
 
 
-async def test_what_has_waited_for_a_day_becomes_poison_for_an_operator_to_see(toy: Toy, inbox: Inbox) -> None:
+async def test_what_has_waited_for_a_day_becomes_poison_for_an_operator_to_see(
+    toy: Toy, inbox: Inbox
+) -> None:
     case = uuid4()
     toy.wait.add((case, 1))
     await inbox.take([event(case, 1)])

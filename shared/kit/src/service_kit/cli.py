@@ -10,17 +10,19 @@ import typer
 import uvicorn
 
 from service_kit import migrate as migrations
-from service_kit.logs import configure_logging
+from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
 from service_kit.service import Part, Running, Service
-from service_kit.settings import load_settings
+from service_kit.settings import Settings, load_settings
 
 GRACE_SECONDS = 10
 
 
 def run(service: Service) -> None:
     """Run the command named on the command line."""
-    app = typer.Typer(name=service.name, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    app = typer.Typer(
+        name=service.name, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+    )
 
     @app.command()
     def serve() -> None:
@@ -63,8 +65,8 @@ def run(service: Service) -> None:
 
 
 def _serve(service: Service, part: Part) -> None:
-    settings = load_settings()
-    configure_logging(settings)
+    settings: Settings = load_settings()
+    configure(service.name, level=settings.log_level)
     running = service.build(settings)
     uvicorn.run(
         running.app(frozenset({part})),

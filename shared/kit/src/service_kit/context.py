@@ -175,7 +175,9 @@ class Context:
             lock = int.from_bytes(hashlib.sha256("\n".join(key).encode()).digest()[:8], "big", signed=True)
             if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
                 raise _in_progress()
-        found = (await session.execute(select(table).where(table.c.caller == key[0], table.c.key == key[1]))).first()
+        found = (
+            await session.execute(select(table).where(table.c.caller == key[0], table.c.key == key[1]))
+        ).first()
         if found is None:
             return
         if found.digest != digest:

@@ -35,7 +35,7 @@ class Session(AsyncSession):
     """SQLModel's session. `exec` returns models; `execute` is for core statements on the hot paths, without the hint
     that SQLModel gives those who meant `exec`."""
 
-    execute = SqlAlchemySession.execute  # type: ignore[assignment]
+    execute = SqlAlchemySession.execute
 
 
 class Unavailable(Exception):
@@ -54,7 +54,12 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, OperationalError | InterfaceError):
         return True
     name = type(cause).__name__ if cause is not None else ""
-    return name in {"CannotConnectNowError", "AdminShutdownError", "CrashShutdownError", "TooManyConnectionsError"}
+    return name in {
+        "CannotConnectNowError",
+        "AdminShutdownError",
+        "CrashShutdownError",
+        "TooManyConnectionsError",
+    }
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
@@ -80,7 +85,14 @@ class Database:
     """
 
     def __init__(
-        self, url: str, metadata: MetaData, *, source: str = "", topic: str | None = None, clock: Clock | None = None
+        self,
+        url: str,
+        metadata: MetaData,
+        *,
+        source: str = "",
+        topic: str | None = None,
+        clock: Clock | None = None,
+        pool: int = 8,
     ) -> None:
         self.url = make_url(url)
         self.tables = metadata.tables
@@ -88,7 +100,9 @@ class Database:
         self.clock = clock or Clock()
         self.source, self.topic = source, topic
         self.on_publish: list[Callable[[], None]] = []
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": 8, "max_overflow": 4}
+        options: dict[str, Any] = (
+            {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": pool, "max_overflow": 4}
+        )
         if not self.is_sqlite:
             options["pool_timeout"] = 5
             options["connect_args"] = {"timeout": 5, "command_timeout": 60}
@@ -120,7 +134,9 @@ class Database:
         """A transaction: committed when the block ends, rolled back when it raises."""
         try:
             async with self._one_writer(), self._writers() as session:
-                session.info.update(source=self.source, topic=self.topic, clock=self.clock, tables=self.tables)
+                session.info.update(
+                    source=self.source, topic=self.topic, clock=self.clock, tables=self.tables
+                )
                 async with session.begin():
                     yield session
         except Exception as error:

@@ -215,7 +215,9 @@ class Inbox:
             except Exception as error:
                 attempt += 1
                 if attempt >= TRIES:
-                    log.error("event parked", type=item.envelope and item.envelope.type, error=type(error).__name__)
+                    log.error(
+                        "event parked", type=item.envelope and item.envelope.type, error=type(error).__name__
+                    )
                     await self._park(item, State.POISON, "handler", type(error).__name__)
                     return
                 await asyncio.sleep(0.05 * attempt)
@@ -227,13 +229,19 @@ class Inbox:
         subjects = sorted({item.subject for item in items})
         picture = _Picture({}, {}, set(), set(), set())
         for some in in_chunks(ids):
-            rows = await tx.execute(select(self._inbox.c.event_id, self._inbox.c.digest).where(self._inbox.c.event_id.in_(some)))
+            rows = await tx.execute(
+                select(self._inbox.c.event_id, self._inbox.c.digest).where(self._inbox.c.event_id.in_(some))
+            )
             picture.seen.update({row.event_id: row.digest for row in rows})
         for part in in_chunks(subjects):
             last, parked = self._last.c, self._parked.c
-            for row in await tx.execute(select(last.source, last.subject, last.sequence).where(last.subject.in_(part))):
+            for row in await tx.execute(
+                select(last.source, last.subject, last.sequence).where(last.subject.in_(part))
+            ):
                 picture.last[row.source, row.subject] = row.sequence
-            for row in await tx.execute(select(parked.source, parked.subject, parked.state).where(parked.subject.in_(part))):
+            for row in await tx.execute(
+                select(parked.source, parked.subject, parked.state).where(parked.subject.in_(part))
+            ):
                 match State(row.state):
                     case State.POISON | State.BEHIND:
                         picture.poisoned.add(row.subject)
@@ -310,7 +318,9 @@ class Inbox:
 
     async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
         received = [
-            Received(item.event, item.envelope, item.record.value or b"") for item in items if item.event and item.envelope
+            Received(item.event, item.envelope, item.record.value or b"")
+            for item in items
+            if item.event and item.envelope
         ]
         if not isinstance(self.reactions, Mapping):
             if received:
@@ -334,7 +344,9 @@ class Inbox:
                 self.reachable = False
                 await asyncio.sleep(0.5)
 
-    async def _store(self, tx: AsyncSession, item: _Item, state: State, reason: str, detail: str | None) -> None:
+    async def _store(
+        self, tx: AsyncSession, item: _Item, state: State, reason: str, detail: str | None
+    ) -> None:
         envelope = item.envelope
         await tx.execute(
             upsert(tx, self._parked)
@@ -387,7 +399,9 @@ class Inbox:
         item = _read(Record(row.topic, 0, 0, row.subject, row.body))
         try:
             async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
-                gone = await tx.execute(delete(self._parked).where(self._parked.c.position == row.position))
+                gone: Any = await tx.execute(
+                    delete(self._parked).where(self._parked.c.position == row.position)
+                )
                 if gone.rowcount == 0:  # another replica released it
                     return True
                 picture = await self._picture(tx, [item])
@@ -411,7 +425,11 @@ class Inbox:
 
     async def _parked_rows(self, subject: str) -> Sequence[Any]:
         async with self.hub.db.read() as session:
-            query = select(self._parked).where(self._parked.c.subject == subject).order_by(self._parked.c.position)
+            query = (
+                select(self._parked)
+                .where(self._parked.c.subject == subject)
+                .order_by(self._parked.c.position)
+            )
             return (await session.execute(query)).all()
 
     async def sweep(self) -> None:
@@ -420,17 +438,25 @@ class Inbox:
         too_old = self.hub.clock.now() - PATIENCE
         waits = parked.state.in_([State.WAITING, State.GAP])
         async with self.hub.db.read() as session:
-            subjects = (await session.execute(select(parked.subject).where(waits).distinct().limit(500))).scalars().all()
+            subjects = (
+                (await session.execute(select(parked.subject).where(waits).distinct().limit(500)))
+                .scalars()
+                .all()
+            )
         await self._let_go(set(subjects))
         if subjects:
             async with self.hub.db.write() as tx:
-                await tx.execute(update(self._parked).where(waits, parked.parked_at < too_old).values(state=State.POISON))
+                await tx.execute(
+                    update(self._parked).where(waits, parked.parked_at < too_old).values(state=State.POISON)
+                )
 
     async def parked(self) -> dict[str, int]:
         """How many events are parked, by state."""
         async with self.hub.db.read() as session:
-            rows = await session.execute(select(self._parked.c.state, func.count()).group_by(self._parked.c.state))
-            return {state: count for state, count in rows}
+            rows = await session.execute(
+                select(self._parked.c.state, func.count()).group_by(self._parked.c.state)
+            )
+            return {row.state: row[1] for row in rows}
 
 
 def _read(record: Record) -> _Item:
@@ -440,7 +466,9 @@ def _read(record: Record) -> _Item:
     try:
         envelope = Envelope.from_bytes(record.value)
     except ValidationError as error:
-        unreadable = any(e["type"] in ("json_invalid", "json_type") for e in error.errors(include_input=False))
+        unreadable = any(
+            e["type"] in ("json_invalid", "json_type") for e in error.errors(include_input=False)
+        )
         return _Item(record, fault=_Fault("unparseable" if unreadable else "envelope"))
     if not envelope.type.startswith(OWN_PREFIX):
         return _Item(record)

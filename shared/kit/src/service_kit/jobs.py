@@ -73,7 +73,9 @@ class Days:
     async def _owed(self, job: Job, today: date) -> list[date]:
         table = self.hub.db.tables["ticks"]
         async with self.hub.db.read() as session:
-            last = (await session.execute(select(table.c.last_day).where(table.c.job == job.name))).scalar_one_or_none()
+            last = (
+                await session.execute(select(table.c.last_day).where(table.c.job == job.name))
+            ).scalar_one_or_none()
         if last is None:
             return [today]
         return [last + timedelta(days=n) for n in range(1, (today - last).days + 1)]
@@ -97,7 +99,9 @@ async def supervise(name: str, once: Callable[[], Awaitable[None]], pause: float
             raise
         except Exception as error:
             failures += 1
-            log.warning("job failed", job=name, failures=failures, error=type(error).__name__, exc_info=failures == 1)
+            log.warning(
+                "job failed", job=name, failures=failures, error=type(error).__name__, exc_info=failures == 1
+            )
             if failures >= GIVE_UP_AFTER:
                 log.critical("job keeps failing; ending the process", job=name)
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -62,7 +62,12 @@ async def revise(db: Database, package: str, metadata: MetaData, message: str) -
 async def differences(db: Database, metadata: MetaData) -> list[object]:
     """What the tables of the code have that the database has not, or the other way round; empty when they agree."""
     found: list[object] = []
-    await _on(db, lambda c: found.extend(compare_metadata(MigrationContext.configure(c, opts={"compare_type": True}), metadata)))
+    await _on(
+        db,
+        lambda c: found.extend(
+            compare_metadata(MigrationContext.configure(c, opts={"compare_type": True}), metadata)
+        ),
+    )
     return found
 
 
@@ -71,5 +76,7 @@ async def is_current(db: Database, package: str, metadata: MetaData) -> bool:
     head = ScriptDirectory.from_config(_config(package, metadata)).get_current_head()
     found: list[str | None] = []
     async with db.engine.connect() as connection:
-        await connection.run_sync(lambda c: found.append(MigrationContext.configure(c).get_current_revision()))
+        await connection.run_sync(
+            lambda c: found.append(MigrationContext.configure(c).get_current_revision())
+        )
     return found[0] == head

@@ -34,7 +34,10 @@ class ParkedEvent:
 async def list_parked(running: Running) -> list[ParkedEvent]:
     """All parked events of a service, oldest first."""
     table = running.hub.db.tables["parked"]
-    columns = [table.c[n] for n in ("position", "topic", "subject", "state", "reason", "detail", "attempts", "parked_at")]
+    columns = [
+        table.c[n]
+        for n in ("position", "topic", "subject", "state", "reason", "detail", "attempts", "parked_at")
+    ]
     async with running.hub.db.read() as session:
         rows = (await session.execute(select(*columns).order_by(table.c.position))).all()
     return [ParkedEvent(running.service.name, *row) for row in rows]

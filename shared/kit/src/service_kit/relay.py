@@ -65,12 +65,14 @@ class Relay:
     async def backlog(self) -> int:
         """How many events wait to be sent."""
         async with self.db.read() as session:
-            return (await session.execute(select(func.count()).where(self.outbox.c.published_at.is_(None)))).scalar_one()
+            return int(
+                await session.scalar(select(func.count()).where(self.outbox.c.published_at.is_(None))) or 0
+            )
 
     async def held(self) -> int:
         """How many events the bus refused for good; each holds back its case until an operator has looked."""
         async with self.db.read() as session:
-            return (await session.execute(select(func.count()).where(self._is_held()))).scalar_one()
+            return int(await session.scalar(select(func.count()).where(self._is_held())) or 0)
 
     def _is_held(self) -> ColumnElement[bool]:
         return self.outbox.c.published_at.is_(None) & self.outbox.c.held_reason.is_not(None)
@@ -100,8 +102,12 @@ class Relay:
             for start in range(0, len(done), 500):
                 chunk = done[start : start + 500]
                 await tx.execute(
-                    update(self.outbox).where(columns.position.in_(chunk)).values(published_at=self.db.clock.now())
+                    update(self.outbox)
+                    .where(columns.position.in_(chunk))
+                    .values(published_at=self.db.clock.now())
                 )
             for position, reason in held.items():
                 log.error("outbox row held", position=position, reason=reason)
-                await tx.execute(update(self.outbox).where(columns.position == position).values(held_reason=reason[:100]))
+                await tx.execute(
+                    update(self.outbox).where(columns.position == position).values(held_reason=reason[:100])
+                )

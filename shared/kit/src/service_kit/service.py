@@ -25,9 +25,9 @@ from service_kit.access import Keys, Scopes
 from service_kit.bus import Bus, open_bus
 from service_kit.clock import Clock
 from service_kit.database import Database
+from service_kit.housekeeping import housekeeping
 from service_kit.hub import Hub
 from service_kit.inbox import Inbox, Reactions
-from service_kit.housekeeping import housekeeping
 from service_kit.jobs import Days, Job, supervise
 from service_kit.relay import Relay
 from service_kit.settings import Settings
@@ -76,7 +76,9 @@ class Service:
         keys: Keys | None = None,
     ) -> Running:
         """Put the parts together; nothing is opened yet."""
-        return Running(self, settings, clock or Clock(settings.today), bus or open_bus(_bus_url(settings)), keys)
+        return Running(
+            self, settings, clock or Clock(settings.today), bus or open_bus(_bus_url(settings)), keys
+        )
 
     def cli(self) -> None:
         """The command line of one service: ``python -m case_service serve|relay|work|migrate|revise``."""
@@ -88,7 +90,9 @@ class Service:
 class Running:
     """A service put together."""
 
-    def __init__(self, service: Service, settings: Settings, clock: Clock, bus: Bus, keys: Keys | None) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, clock: Clock, bus: Bus, keys: Keys | None
+    ) -> None:
         self.service, self.settings, self.bus, self.keys = service, settings, bus, keys
         db = Database(
             _database_url(settings, service.name),
@@ -96,6 +100,7 @@ class Running:
             source=service.source,
             topic=service.topic,
             clock=clock,
+            pool=settings.database_pool,
         )
         self.hub = Hub(service.name, db, clock, settings)
         self.relay = Relay(db, bus, db.tables["outbox"]) if service.topic else None
@@ -120,7 +125,9 @@ class Running:
 
     @cached_property
     def _loops(self) -> Mapping[Part, Sequence[tuple[str, Callable[[], Awaitable[None]], float]]]:
-        loops: dict[Part, list[tuple[str, Callable[[], Awaitable[None]], float]]] = {part: [] for part in Part}
+        loops: dict[Part, list[tuple[str, Callable[[], Awaitable[None]], float]]] = {
+            part: [] for part in Part
+        }
         if self.relay:
             loops[Part.RELAY].append(("relay", self.relay.run, 0.5))
         if self.inbox:
@@ -136,7 +143,9 @@ class Running:
     async def live(self, parts: frozenset[Part]) -> AsyncIterator[None]:
         """Run the background parts until the block ends. Refuses to start on a database of another revision."""
         if not await self.is_current():
-            raise RuntimeError(f"{self.service.name}: the database is not at this version's schema; run migrate")
+            raise RuntimeError(
+                f"{self.service.name}: the database is not at this version's schema; run migrate"
+            )
         # A relay alone in its process is crash-only: a producer that hangs cannot be stopped, only ended.
         alone = parts == frozenset({Part.RELAY})
         for part in parts:
@@ -173,11 +182,11 @@ class Running:
 
 def _database_url(settings: Settings, name: str) -> str:
     """The service's database: as configured, or a SQLite file of its own in the data directory."""
-    return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir / name}.sqlite3"
+    return settings.database_url or f"sqlite+aiosqlite:///{settings.data_dir.absolute() / name}.sqlite3"
 
 
 def _bus_url(settings: Settings) -> str:
-    return settings.bus_url or f"log://{settings.data_dir / 'bus.sqlite3'}"
+    return settings.bus_url or f"sqlite://{settings.data_dir.absolute() / 'bus.sqlite3'}"
 
 
 async def _crash(name: str, once: Callable[[], Awaitable[None]]) -> None:

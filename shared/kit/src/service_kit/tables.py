@@ -52,7 +52,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("an instant needs a time zone")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -93,7 +93,12 @@ def service_metadata() -> MetaData:
         # Never reuse a position: a reused one could hide a row from someone who pages by it.
         sqlite_autoincrement=True,
     )
-    Table("sequences", metadata, Column("subject", String(64), primary_key=True), Column("last", BigInteger, nullable=False))
+    Table(
+        "sequences",
+        metadata,
+        Column("subject", String(64), primary_key=True),
+        Column("last", BigInteger, nullable=False),
+    )
     Table(
         "inbox",
         metadata,
@@ -141,5 +146,10 @@ def service_metadata() -> MetaData:
         Column("body", LargeBinary, nullable=False),
         Column("answered_at", UtcDateTime, nullable=False, index=True),
     )
-    Table("ticks", metadata, Column("job", String(100), primary_key=True), Column("last_day", Date, nullable=False))
+    Table(
+        "ticks",
+        metadata,
+        Column("job", String(100), primary_key=True),
+        Column("last_day", Date, nullable=False),
+    )
     return metadata

@@ -63,7 +63,9 @@ def test_keys() -> LocalKeys:
 test_keys.__test__ = False  # type: ignore[attr-defined]
 
 
-def token(role: str, *, org: str | None = None, las: Sequence[str] = ("351",), subject: str | None = None) -> str:
+def token(
+    role: str, *, org: str | None = None, las: Sequence[str] = ("351",), subject: str | None = None
+) -> str:
     """A bearer token as the council's OpenID provider would issue it."""
     now = datetime.now(UTC)
     claims = {
@@ -110,7 +112,13 @@ class Harness:
         return self._client(_Bearer(role, org, las))
 
     async def deliver(
-        self, event: Event, *, case: UUID, la: str = "351", source: str | None = None, sequence: int | None = None
+        self,
+        event: Event,
+        *,
+        case: UUID,
+        la: str = "351",
+        source: str | None = None,
+        sequence: int | None = None,
     ) -> Envelope:
         """Put an event on the bus as another service would; returns its envelope."""
         origin = source or {"ehcp.cases": "/case-service", "ehcp.reviews": "/review-scheduler"}.get(
@@ -173,7 +181,11 @@ class Harness:
 
 @asynccontextmanager
 async def running(
-    service: Service, tmp_path: Path, *, today: date = date(2026, 9, 1), settings: dict[str, Any] | None = None
+    service: Service,
+    tmp_path: Path,
+    *,
+    today: date = date(2026, 9, 1),
+    settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[Harness]:
     """One migrated service on SQLite in `tmp_path`, without background loops."""
     options = Settings(
@@ -197,7 +209,9 @@ async def _template(service: Service) -> Path:
     """A migrated database file, made once per test process and copied for each test."""
     if service.name not in _templates:
         folder = Path(tempfile.mkdtemp(prefix="ehcp-template-"))
-        built = service.build(Settings(environment="test", data_dir=folder), bus=LogBus(folder / "bus.sqlite3"))
+        built = service.build(
+            Settings(environment="test", data_dir=folder), bus=LogBus(folder / "bus.sqlite3")
+        )
         await built.migrate()
         await built.stop()
         _templates[service.name] = folder / f"{service.name}.sqlite3"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 
 config = context.config
 
 
-def _render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
+def _render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
     """Write our column types into revisions by name."""
     if kind == "type" and type(item).__module__.startswith("service_kit"):
         autogen_context.imports.add("from service_kit.tables import UtcDateTime")

@@ -1,8 +1,9 @@
-"""The bus, chosen by URL: `kafka://host:port[,host:port]`, or `log:///path/to/file` for the SQLite event log."""
+"""The bus, chosen by URL: `kafka://host:port[,host:port][?prefix=…]`, or `sqlite:///path/to/file` for the SQLite event log."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from service_kit.bus.kafka_bus import KafkaBus
 from service_kit.bus.log_bus import LogBus
@@ -15,7 +16,8 @@ def open_bus(url: str) -> Bus:
     """The bus behind a URL. Raises ValueError for another scheme."""
     scheme, _, rest = url.partition("://")
     if scheme == "kafka":
-        return KafkaBus(rest)
-    if scheme == "log":
+        servers, _, query = rest.partition("?")
+        return KafkaBus(servers, prefix=dict(parse_qsl(query)).get("prefix", ""))
+    if scheme == "sqlite":
         return LogBus(Path(rest))
-    raise ValueError("BUS_URL begins with kafka:// or log://")
+    raise ValueError("BUS_URL begins with kafka:// or sqlite://")

@@ -8,12 +8,18 @@ an idempotent producer may never return: callers put a deadline round `publish` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
 from service_kit.bus.port import MAX_MESSAGE_BYTES, Message, Record, refuse
 
@@ -31,10 +37,11 @@ CONSUMER = {
 
 
 class KafkaBus:
-    """The bus contract on a cluster; `servers` is "host:port[,host:port]"."""
+    """The bus contract on a cluster; `servers` is "host:port[,host:port]". `prefix` goes before the names of topics
+    and groups, for several hubs on one cluster."""
 
-    def __init__(self, servers: str, *, session_timeout_ms: int = 10_000) -> None:
-        self.servers = servers
+    def __init__(self, servers: str, *, prefix: str = "", session_timeout_ms: int = 10_000) -> None:
+        self.servers, self.prefix = servers, prefix
         self.session_timeout_ms = session_timeout_ms
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -58,7 +65,7 @@ class KafkaBus:
         refusals = refuse(messages)
         producer = await self._started()
         pending = [
-            await producer.send(m.topic, m.value, key=m.key.encode())
+            await producer.send(self.prefix + m.topic, m.value, key=m.key.encode())
             for m, refusal in zip(messages, refusals, strict=True)
             if refusal is None
         ]
@@ -71,10 +78,15 @@ class KafkaBus:
             "session_timeout_ms": self.session_timeout_ms,
             "heartbeat_interval_ms": self.session_timeout_ms // 3,
         }
-        consumer = AIOKafkaConsumer(*topics, bootstrap_servers=self.servers, group_id=group, **settings)
+        consumer = AIOKafkaConsumer(
+            *(self.prefix + topic for topic in topics),
+            bootstrap_servers=self.servers,
+            group_id=self.prefix + group,
+            **settings,
+        )
         await consumer.start()
         try:
-            yield _KafkaConsumer(consumer)
+            yield _KafkaConsumer(consumer, self.prefix)
         finally:
             await consumer.stop()
 
@@ -82,14 +94,17 @@ class KafkaBus:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=None, **CONSUMER)
         await consumer.start()
         try:
-            places = await _partitions(consumer, topics)
+            places = await _partitions(consumer, [self.prefix + topic for topic in topics])
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             await consumer.seek_to_beginning(*places)
             left = {place for place in places if await consumer.position(place) < ends[place]}
             while left:
                 fetched = await consumer.getmany(*left, timeout_ms=1000, max_records=1000)
-                records = [r for r in _records(fetched) if r.offset < ends[TopicPartition(r.topic, r.partition)]]
+                inside = {
+                    place: [m for m in found if m.offset < ends[place]] for place, found in fetched.items()
+                }
+                records = _records(inside, self.prefix)
                 if records:
                     yield records
                 left = {place for place in left if await consumer.position(place) < ends[place]}
@@ -98,10 +113,10 @@ class KafkaBus:
 
     async def lag(self, group: str, topics: Sequence[str]) -> int:
         # A consumer that only asks: it never subscribes, so it does not join the group.
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=group, **CONSUMER)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=self.prefix + group, **CONSUMER)
         await consumer.start()
         try:
-            places = await _partitions(consumer, topics)
+            places = await _partitions(consumer, [self.prefix + topic for topic in topics])
             consumer.assign(places)
             ends, begins = await consumer.end_offsets(places), await consumer.beginning_offsets(places)
             committed = {place: await consumer.committed(place) for place in places}
@@ -121,17 +136,17 @@ class KafkaBus:
 
 
 class _KafkaConsumer:
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: AIOKafkaConsumer, prefix: str) -> None:
+        self._consumer, self._prefix = consumer, prefix
 
     async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
         fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
-        return _records(fetched)
+        return _records(fetched, self._prefix)
 
     async def commit(self, records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, int] = {}
         for record in records:
-            place = TopicPartition(record.topic, record.partition)
+            place = TopicPartition(self._prefix + record.topic, record.partition)
             offsets[place] = max(record.offset + 1, offsets.get(place, 0))
         mine = self._consumer.assignment()
         kept = {place: offset for place, offset in offsets.items() if place in mine}
@@ -153,9 +168,9 @@ async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list
     return found
 
 
-def _records(fetched: dict[TopicPartition, list[object]]) -> list[Record]:
+def _records(fetched: Mapping[TopicPartition, Sequence[Any]], prefix: str) -> list[Record]:
     return [
-        Record(m.topic, m.partition, m.offset, _text(m.key), m.value)  # type: ignore[attr-defined]
+        Record(m.topic.removeprefix(prefix), m.partition, m.offset, _text(m.key), m.value)
         for messages in fetched.values()
         for m in messages
     ]

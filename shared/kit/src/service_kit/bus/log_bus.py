@@ -16,6 +16,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import aiosqlite
 
@@ -48,7 +49,8 @@ def partition_of(key: str) -> int:
 class LogBus:
     """The bus contract on one file. `lease` (seconds) is how long a silent member keeps its partitions."""
 
-    _nearby: weakref.WeakSet[_LogConsumer] = weakref.WeakSet()  # consumers of this process, woken by a publish
+    # Consumers of this process, woken by a publish.
+    _nearby: ClassVar[weakref.WeakSet[_LogConsumer]] = weakref.WeakSet()
 
     def __init__(self, path: Path, *, lease: float = 10.0, now: Callable[[], float] = time.time) -> None:
         self.path, self.lease, self.now = path, lease, now
@@ -71,7 +73,9 @@ class LogBus:
             connection = await self._open()
             await connection.execute("BEGIN IMMEDIATE")
             try:
-                await connection.executemany("INSERT INTO log (topic, partition, key, value) VALUES (?, ?, ?, ?)", rows)
+                await connection.executemany(
+                    "INSERT INTO log (topic, partition, key, value) VALUES (?, ?, ?, ?)", rows
+                )
                 await connection.commit()
             except BaseException:
                 await connection.rollback()
@@ -124,7 +128,9 @@ class LogBus:
 
 
 class _LogConsumer:
-    def __init__(self, bus: LogBus, connection: aiosqlite.Connection, group: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self, bus: LogBus, connection: aiosqlite.Connection, group: str, topics: Sequence[str]
+    ) -> None:
         self.bus, self.path, self.group, self.topics = bus, bus.path, group, tuple(topics)
         self.member = f"{os.getpid()}:{uuid7()}"
         self._connection = connection
@@ -166,8 +172,12 @@ class _LogConsumer:
     async def commit(self, records: Sequence[Record]) -> None:
         last: dict[Place, int] = {}
         for record in records:
-            last[record.topic, record.partition] = max(record.offset, last.get((record.topic, record.partition), 0))
-        rows = [(self.group, topic, partition, offset, self.member) for (topic, partition), offset in last.items()]
+            last[record.topic, record.partition] = max(
+                record.offset, last.get((record.topic, record.partition), 0)
+            )
+        rows = [
+            (self.group, topic, partition, offset, self.member) for (topic, partition), offset in last.items()
+        ]
         await self._transaction(
             """INSERT INTO positions (consumer_group, topic, partition, offset)
                SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM claims
@@ -185,7 +195,9 @@ class _LogConsumer:
             [(self.group, self.member, now)],
         )
         rows = await self._rows("SELECT member, seen FROM members WHERE consumer_group = ?", (self.group,))
-        alive = sorted(m for m, seen in rows if m == self.member or (seen > now - self.bus.lease and _runs(m)))
+        alive = sorted(
+            m for m, seen in rows if m == self.member or (seen > now - self.bus.lease and _runs(m))
+        )
         await self._forget([m for m, _ in rows if m not in alive])
         places = sorted((topic, p) for topic in self.topics for p in range(PARTITIONS))
         mine = {place for i, place in enumerate(places) if alive[i % len(alive)] == self.member}
@@ -255,7 +267,8 @@ async def _scan(connection: aiosqlite.Connection, after: int, limit: int) -> tup
     """The next `limit` records of all topics, and the offset scanned to."""
     rows = list(
         await connection.execute_fetchall(
-            "SELECT topic, partition, offset, key, value FROM log WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)
+            "SELECT topic, partition, offset, key, value FROM log WHERE offset > ? ORDER BY offset LIMIT ?",
+            (after, limit),
         )
     )
     return [Record(*row) for row in rows], (rows[-1][2] if rows else after)

@@ -1,0 +1,60 @@
+"""uvicorn's HTTP/1.1 protocol, with bounds while the head of a request is still being read.
+
+uvicorn itself would keep headers of any size, and answer what is not HTTP in plain text. Used as
+``uvicorn.run(app, http=BoundedProtocol)``.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service_kit.headers import MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
+from service_kit.logs import bind_traceparent
+from service_kit.problems import MEDIA_TYPE, Refusal, problem_document
+
+
+class HeadTooLarge(Exception):
+    """The head of a request passed its bounds."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses an oversized head with 431 and anything that is not HTTP with 400, as problems, and closes."""
+
+    _slug = "bad-parameter"
+    _size = 0
+
+    def on_message_begin(self) -> None:
+        self._slug, self._size = "bad-parameter", 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_TARGET_BYTES:
+            self._refuse()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._size += len(name) + len(value)
+        if self._size > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self._slug = "headers-too-large"
+        raise HeadTooLarge
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for every fault of the parser; `msg` is not shown."""
+        refusal = Refusal(self._slug)
+        with bind_traceparent(None) as correlation:
+            body = json.dumps(problem_document(refusal, "")).encode("ascii")
+        head = (
+            f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n"
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+            f"x-correlation-id: {correlation}\r\nx-content-type-options: nosniff\r\n"
+            "cache-control: no-store\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
