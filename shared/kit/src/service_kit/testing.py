@@ -82,7 +82,9 @@ def token(
     return jwt.encode(claims, _KEY, algorithm="ES256", headers={"kid": "test", "typ": "at+jwt"})
 
 
-class _Bearer(httpx2.Auth):
+class Bearer(httpx2.Auth):
+    """Signs requests as a role, and gives each POST a fresh Idempotency-Key."""
+
     def __init__(self, role: str, org: str | None, las: Sequence[str]) -> None:
         self.role, self.org, self.las = role, org, las
 
@@ -109,7 +111,7 @@ class Harness:
 
     def as_(self, role: str, *, org: str | None = None, las: Sequence[str] = ("351",)) -> httpx2.AsyncClient:
         """A client signed in as `role` of `org` for councils `las`; each POST gets a fresh Idempotency-Key."""
-        return self._client(_Bearer(role, org, las))
+        return self._client(Bearer(role, org, las))
 
     async def deliver(
         self,
