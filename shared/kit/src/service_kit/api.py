@@ -8,6 +8,8 @@ headers, limits.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ MB = 1024 * 1024
 MAX_BODY = MB
 MAX_BULK = 256 * MB
 MAX_LINE = 64 * 1024
+_DRAIN = 8 * MB
 NDJSON = "application/x-ndjson"
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffd]")
 
@@ -49,9 +52,11 @@ class StrictRequest(Request):
     async def stream(self) -> AsyncIterator[bytes]:  # type: ignore[override]
         """The body in chunks. Raises `Refusal` too-large as soon as it passes the route's limit."""
         size = 0
-        async for chunk in super().stream():
+        chunks = super().stream()
+        async for chunk in chunks:
             size += len(chunk)
             if size > self.limit:
+                await _let_finish(self, chunks)
                 raise _too_large()
             yield chunk
 
@@ -60,15 +65,30 @@ class StrictRequest(Request):
         self._json = parse_json(raw)
 
 
+async def _let_finish(request: Request, chunks: AsyncIterator[bytes]) -> None:
+    """Read and forget what a client is still sending, for a moment: closing at once would reset the
+    connection, and the client would never see the answer."""
+    if "expect" in request.headers:
+        return
+    left = _DRAIN
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    return
+
+
 def _too_large() -> Refusal:
     return Refusal("too-large", headers={"Connection": "close"})
 
 
-def _check_length(request: Request, limit: int) -> None:
+async def _check_length(request: Request, limit: int) -> None:
     length = request.headers.get("content-length", "0")
     if not re.fullmatch(r"[0-9]{1,18}", length):
         raise Refusal("bad-parameter", headers={"Connection": "close"})
     if int(length) > limit:
+        await _let_finish(request, Request.stream(request))
         raise _too_large()
 
 
@@ -144,7 +164,7 @@ class StrictRoute(APIRoute):
             strict = StrictRequest(request.scope, request.receive, limit)
             for guard in guards:
                 await admit(strict, guard)
-            _check_length(strict, limit)
+            await _check_length(strict, limit)
             _check_parameters(strict, known)
             if streamed:
                 _check_media_type(strict, streamed.media_type)

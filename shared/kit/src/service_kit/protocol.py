@@ -24,7 +24,25 @@ class BoundedProtocol(HttpToolsProtocol):
     """Refuses an oversized head with 431 and anything that is not HTTP with 400, as problems, and closes."""
 
     _slug = "bad-parameter"
-    _size = 0
+    _size = 0  # of the headers that are complete
+    _unread = 0  # bytes received since the last request's end, while this head is incomplete
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        super().data_received(data)
+        # The parser holds back an unfinished line, so one endless header shows only here.
+        if self._in_head and self._unread > 2 * MAX_HEADER_BYTES and not self.transport.is_closing():
+            self._slug = "headers-too-large"
+            self.send_400_response("")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._unread = True, 0
+        super().on_message_complete()
 
     def on_message_begin(self) -> None:
         self._slug, self._size = "bad-parameter", 0
