@@ -1,0 +1,115 @@
+"""Broker and database down and back: nothing is answered that did not happen, nothing is lost, nobody restarts by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from conformance.test_database import ENDED, event
+from conformance.toy import TOPIC, Toy, toy_metadata
+from sqlalchemy import select
+
+from service_kit.bus import open_bus
+from service_kit.bus.log_bus import LogBus
+from service_kit.clock import Clock
+from service_kit.database import Database, Unavailable
+from service_kit.inbox import Inbox
+from service_kit.outbox import publish
+from service_kit.relay import Relay
+
+pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("outages")]
+
+
+async def opened(url: str) -> Database:
+    clock = Clock(date(2026, 9, 1), lambda: datetime(2026, 9, 1, 8, 0, tzinfo=UTC))
+    metadata = toy_metadata()
+    db = Database(url, metadata, source="/toy", topic=TOPIC, clock=clock)
+    async with db.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    return db
+
+
+async def test_f25_a_database_that_is_killed_is_reported_unavailable_and_used_again_when_it_is_back(
+    own_postgres: Callable[[], Any],
+) -> None:
+    server = own_postgres()
+    db = await opened(server.create_database("toy"))
+    server.stop_hard()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(10), db.write() as tx:
+                await publish(tx, ENDED, case=uuid4(), la="351")
+    server.restart()
+    async with asyncio.timeout(10), db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    async with db.read() as session:
+        assert len((await session.execute(select(db.tables["outbox"]))).all()) == 1
+    await db.close()
+
+
+async def test_f25_an_inbox_waits_for_its_database_and_then_applies_each_event_once(
+    own_postgres: Callable[[], Any], tmp_path: Path
+) -> None:
+    server = own_postgres()
+    db = await opened(server.create_database("toy"))
+    toy = Toy(db, db.clock)
+    inbox = Inbox(toy.hub, LogBus(tmp_path / "unused.sqlite3"), [TOPIC], toy.reactions)
+    case = uuid4()
+    server.stop_hard()
+    taking = asyncio.create_task(inbox.take([event(case, 1), event(case, 2)]))
+    async with asyncio.timeout(20):
+        while inbox.reachable:
+            await asyncio.sleep(0.05)
+    assert not taking.done()
+    server.restart()
+    async with asyncio.timeout(20):
+        await taking
+    assert await toy.heard(case) == [1, 2]
+    assert await inbox.parked() == {}
+    await db.close()
+
+
+@pytest.mark.kafka
+async def test_f21_what_was_written_while_the_broker_was_dead_is_sent_when_it_is_back(
+    own_kafka: Callable[[], Any], tmp_path: Path
+) -> None:
+    kafka = own_kafka()
+    await kafka.provision()
+    db = await opened(f"sqlite+aiosqlite:///{tmp_path / 'toy.sqlite3'}")
+    case = uuid4()
+
+    async def write() -> None:
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+
+    bus = open_bus(kafka.bus_url)
+    await write()
+    assert await Relay(db, bus, db.tables["outbox"]).drain() == 1
+    kafka.kill9()
+    await write()
+    await write()
+    relay = Relay(db, bus, db.tables["outbox"])
+    with pytest.raises(TimeoutError):  # an idempotent producer never gives up by itself
+        async with asyncio.timeout(3):
+            await relay.drain()
+    assert await relay.backlog() == 2
+    await bus.close()
+    kafka.restart()
+    again = open_bus(kafka.bus_url)
+    assert await Relay(db, again, db.tables["outbox"]).drain() == 2
+    seen = [record async for batch in again.read_from_start([TOPIC]) for record in batch]
+    sequences = [number for number in (_sequence(record.value) for record in seen)]
+    assert [n for i, n in enumerate(sequences) if n not in sequences[:i]] == [1, 2, 3]
+    await again.close()
+    await db.close()
+
+
+def _sequence(value: bytes | None) -> int:
+    from ehcp_contracts.envelope import Envelope
+
+    return Envelope.from_bytes(value or b"").sequence
