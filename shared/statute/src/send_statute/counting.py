@@ -92,7 +92,10 @@ def last_weekday_of_month(year: int, month: int, weekday: int) -> date:
 def first_of_days_on_or_after(event: date, month_days: tuple[tuple[int, int], ...]) -> date:
     """The first of some (month, day) pairs, in whatever year, that is on or after `event`."""
     return min(
-        day for year in (event.year, event.year + 1) for m, d in month_days if (day := date(year, m, d)) >= event
+        day
+        for year in (event.year, event.year + 1)
+        for m, d in month_days
+        if (day := date(year, m, d)) >= event
     )
 
 

@@ -139,7 +139,9 @@ def _cited(results: Mapping[str, Any], last: Mapping[str, Traced]) -> list[tuple
             days = [(name, value)] if is_day(value) else []
         for key, day in days:
             traced = last[name]
-            cited = CitedDate(day, traced.rule.id, traced.rule.citation, traced.rule.force, _sentence(traced, day))
+            cited = CitedDate(
+                day, traced.rule.id, traced.rule.citation, traced.rule.force, _sentence(traced, day)
+            )
             found.append((key, cited))
     return found
 
@@ -221,7 +223,9 @@ def _text(rule: Rule, run: Run, last: Mapping[str, Traced], open_points: list[st
 
 def _default_text(rule: Rule, run: Run, last: Mapping[str, Traced]) -> str:
     results = run.results()
-    told = [_sentence(last[name], value) for name, value in results.items() if value is not None and name in last]
+    told = [
+        _sentence(last[name], value) for name, value in results.items() if value is not None and name in last
+    ]
     if told:
         return " ".join(told[:2])
     if results:

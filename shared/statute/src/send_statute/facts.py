@@ -59,7 +59,7 @@ def _default(fact: Input, values: Mapping[str, Any], policy: Policy) -> Any:
 
 def _read(rule: str, fact: Input, given: Any) -> Any:
     try:
-        value = _READERS[fact.type](given)
+        value: Any = _READERS[fact.type](given)
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
         raise BadFact(rule, fact.name, _problem(problem, given)) from None
     for word in (kind for kind, _ in value) if fact.type == "events" else (value,):

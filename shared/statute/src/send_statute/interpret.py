@@ -72,7 +72,9 @@ def run_rule(name: str, facts: Mapping[str, Any], within: Setting, *, traced: bo
 def _run_steps(run: Run, within: Setting, traced: bool) -> None:
     values, trace = run.values, run.trace
     for step, conditions, read, act in _plan(run.rule, within.pack):
-        if conditions and not all(_value(name, values, within.policy) in wanted for name, wanted in conditions):
+        if conditions and not all(
+            _value(name, values, within.policy) in wanted for name, wanted in conditions
+        ):
             continue
         args = {key: _resolve(source, values, within.policy) for key, source in read}
         if step.rule:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from send_statute import ages, clock, counting
 from send_statute.errors import MissingHolidayYear
@@ -36,11 +36,18 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def _op(
-    name: str, run: Callable[..., Any], words: Words | str, *, takes_none: bool = False, holidays: bool = False
+    name: str,
+    run: Callable[..., Any],
+    words: Words | str,
+    *,
+    takes_none: bool = False,
+    holidays: bool = False,
 ) -> None:
     template = words
     say: Words = (
-        template if callable(template) else lambda args: template.format(**{k: in_words(v) for k, v in args.items()})
+        template
+        if callable(template)
+        else lambda args: template.format(**{k: in_words(v) for k, v in args.items()})
     )
     OPERATIONS[name] = Operation(name, run, say, takes_none, holidays)
 
@@ -216,7 +223,11 @@ _op(
 _op("is_known", lambda of: of is not None, "tested whether {of} is known", takes_none=True)
 _op("is_unknown", lambda of: of is None, "tested whether {of} is not known", takes_none=True)
 _op("is_before", lambda first, second: first < second, "tested whether {first} is before {second}")
-_op("is_on_or_before", lambda first, second: first <= second, "tested whether {first} is on or before {second}")
+_op(
+    "is_on_or_before",
+    lambda first, second: first <= second,
+    "tested whether {first} is on or before {second}",
+)
 _op("is_after", lambda first, second: first > second, "tested whether {first} is after {second}")
 _op("is_on_or_after", lambda first, second: first >= second, "tested whether {first} is on or after {second}")
 _op("is_at_least", lambda value, least: value >= least, "tested whether {value} is at least {least}")
@@ -289,7 +300,9 @@ _op(
     _decide,
     lambda a: (
         "by the table, for "
-        + joined([f"{k.replace('_', ' ')} {in_words(v)}" for k, v in a.items() if k not in ("rows", "otherwise")])
+        + joined(
+            [f"{k.replace('_', ' ')} {in_words(v)}" for k, v in a.items() if k not in ("rows", "otherwise")]
+        )
     ),
     takes_none=True,
 )
@@ -302,7 +315,9 @@ def _last_of_events(first: date, events: tuple[tuple[str, date], ...], resets: t
 _op(
     "last_of_events",
     _last_of_events,
-    lambda a: f"the last of {in_words(a['first'])} and every {joined([in_words(r) for r in a['resets']], 'or')}",
+    lambda a: (
+        f"the last of {in_words(a['first'])} and every {joined([in_words(r) for r in a['resets']], 'or')}"
+    ),
 )
 
 
@@ -314,6 +329,6 @@ def _interval(months: int) -> int:
 _op("under5_interval", _interval, "{months} months, within what the guidance leaves to the council")
 
 
-def is_day(value: Any) -> bool:
+def is_day(value: Any) -> TypeGuard[date]:
     """Whether a value is a plain day (an instant is a `date` to Python, but not to the law)."""
     return isinstance(value, date) and not isinstance(value, datetime)

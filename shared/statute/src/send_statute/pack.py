@@ -184,7 +184,9 @@ def _amend_rules(rules: list[dict[str, Any]], change: dict[str, Any]) -> None:
         rules[last] = new
         return
     if earlier.get("valid_from") is not None and starts < earlier["valid_from"]:
-        raise PackError(f"{new['id']}: a version from {starts} cannot follow one from {earlier['valid_from']}")
+        raise PackError(
+            f"{new['id']}: a version from {starts} cannot follow one from {earlier['valid_from']}"
+        )
     ends = earlier.get("valid_to")
     if ends is None or ends >= starts:
         rules[last] = {**earlier, "valid_to": starts - timedelta(days=1)}
@@ -206,7 +208,9 @@ def _load_named(name: str) -> Pack:
 
 
 def _texts(entries: Iterable[Any], name: str) -> list[str]:
-    found = sorted((e for e in entries if e.name.startswith(f"{name}-") and e.name.endswith(".toml")), key=_by_name)
+    found = sorted(
+        (e for e in entries if e.name.startswith(f"{name}-") and e.name.endswith(".toml")), key=_by_name
+    )
     if not found:
         raise PackError(f"no rule pack {name!r}")
     return [entry.read_text(encoding="utf-8") for entry in found]
@@ -236,7 +240,9 @@ def pack_from_document(document: Mapping[str, Any]) -> Pack:
     for row in document["rule"]:
         rule = _rule(_dated(row, document.get("instrument", {})))
         earlier = versions.setdefault(rule.id, [])
-        if earlier and (earlier[-1].valid_to is None or earlier[-1].valid_to >= (rule.valid_from or date.min)):
+        if earlier and (
+            earlier[-1].valid_to is None or earlier[-1].valid_to >= (rule.valid_from or date.min)
+        ):
             raise PackError(f"{rule.id}: two versions in force at once")
         earlier.append(rule)
         aliases.update(dict.fromkeys(rule.aliases, rule.id))
@@ -257,9 +263,34 @@ def pack_from_document(document: Mapping[str, Any]) -> Pack:
 
 
 _RULE_KEYS = frozenset(
-    "id title section citation evidence force valid_from valid_to scope trigger trigger_fact duty who_acts "
-    "who_is_told appealable exceptions supersedes open_points moved_by aliases inputs needs_one_of step results "
-    "says example".split()
+    [
+        "id",
+        "title",
+        "section",
+        "citation",
+        "evidence",
+        "force",
+        "valid_from",
+        "valid_to",
+        "scope",
+        "trigger",
+        "trigger_fact",
+        "duty",
+        "who_acts",
+        "who_is_told",
+        "appealable",
+        "exceptions",
+        "supersedes",
+        "open_points",
+        "moved_by",
+        "aliases",
+        "inputs",
+        "needs_one_of",
+        "step",
+        "results",
+        "says",
+        "example",
+    ]
 )
 _STEP_KEYS = frozenset({"set", "op", "rule", "take", "when", "label", "under", "says"})
 

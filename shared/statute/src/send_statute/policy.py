@@ -51,7 +51,8 @@ class Policy:
             raise PolicyOutsideLaw("notice_clear_days", "must be 0 to 28: the two weeks' notice is law")
         if not 14 < self.advice_request_days <= 365:
             raise PolicyOutsideLaw(
-                "advice_request_days", "must be 15 to 365: advice is circulated 14 days before the meeting by law"
+                "advice_request_days",
+                "must be 15 to 365: advice is circulated 14 days before the meeting by law",
             )
         if not 365 >= self.lead_plan_days >= self.lead_invite_days >= self.lead_last_call_days >= 0:
             raise PolicyOutsideLaw("lead_plan_days", "leads must be 365 ≥ plan ≥ invite ≥ last call ≥ 0 days")

@@ -5,9 +5,20 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-_MONTHS = (
-    "January February March April May June July August September October November December".split()
-)  # not strftime: its month names follow the locale of the server
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]  # not strftime: its month names follow the locale of the server
 
 
 def day_in_words(day: date) -> str:
