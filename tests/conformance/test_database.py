@@ -204,6 +204,25 @@ async def test_b08_of_two_relays_one_is_active_and_the_other_takes_over(db: Data
     await bus.close()
 
 
+async def test_the_relay_hears_of_a_commit_in_another_process_without_waiting_for_its_poll(
+    db: Database, tmp_path: Path
+) -> None:
+    """On SQLite the poll is the wake-up, so the pause is short there; on PostgreSQL it is a NOTIFY."""
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"], poll=0.05 if db.is_sqlite else 60)
+    api = Database(db.url.render_as_string(hide_password=False), toy_tables(db), source="/toy", topic=TOPIC, clock=db.clock)
+    work = asyncio.create_task(relay.run())
+    await until(lambda: relay.leading)
+    for number in (1, 2, 3):
+        async with api.write() as tx:
+            await publish(tx, ENDED, case=uuid4(), la="351")
+        await until(lambda number=number: len(bus.sent) == number)  # type: ignore[misc]
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    await api.close()
+    await bus.close()
+
+
 def toy_tables(db: Database) -> object:
     return next(iter(db.tables.values())).metadata
 

@@ -7,6 +7,7 @@ commits, whatever the busy timeout) and commits when the block ends, before anyo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import sqlite3
@@ -29,6 +30,7 @@ from service_kit.clock import Clock
 T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
+NOTIFY_AFTER = 0.002
 
 
 class Session(AsyncSession):
@@ -117,6 +119,7 @@ class Database:
         self._writers = async_sessionmaker(writing, class_=Session, expire_on_commit=False)
         # SQLite has one writer; queueing here is fair, its busy handler is not.
         self._turn = asyncio.Lock()
+        self._notifying: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -144,8 +147,23 @@ class Database:
                 raise Unavailable from error
             raise
         if session.info.get("published"):
-            for wake in self.on_publish:
-                wake()
+            self._wake_relay()
+
+    def _wake_relay(self) -> None:
+        """Wake the relay in this process, or the one in another process of a PostgreSQL service. A lost wake-up costs
+        only the relay's poll, so nobody waits for it."""
+        for wake in self.on_publish:
+            wake()
+        if not (self.is_sqlite or self.on_publish or self._notifying):
+            self._notifying = asyncio.create_task(self._notify())
+
+    async def _notify(self) -> None:
+        # A NOTIFY inside every transaction would make commits wait for one another: one for all of some milliseconds.
+        await asyncio.sleep(NOTIFY_AFTER)
+        self._notifying = None
+        with contextlib.suppress(Exception):
+            async with self._readers() as session:
+                await session.execute(text("SELECT pg_notify('outbox', '')"))
 
     @asynccontextmanager
     async def _one_writer(self) -> AsyncIterator[None]:
@@ -156,9 +174,12 @@ class Database:
             yield
 
     @asynccontextmanager
-    async def leader(self, role: str, *, poll: float = 1.0) -> AsyncIterator[Callable[[], Any]]:
+    async def leader(
+        self, role: str, woken: Callable[[], None], *, poll: float = 1.0
+    ) -> AsyncIterator[Callable[[], Any]]:
         """Wait until this process is the only one in `role` on this database; hold it until the block ends or the
-        process dies. Yields a coroutine function that raises when the lead was lost."""
+        process dies. Yields a coroutine function that raises when the lead was lost. `woken` is called when another
+        process of a PostgreSQL service has written to the outbox."""
         if self.is_sqlite:
             async with _file_lock(Path(f"{self.url.database}.{role}.lock"), poll) as check:
                 yield check
@@ -171,6 +192,9 @@ class Database:
             async def still_leading() -> None:
                 await connection.execute(text("SELECT 1"))
 
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            await raw.driver_connection.add_listener("outbox", lambda *_: woken())
             try:
                 yield still_leading
             finally:

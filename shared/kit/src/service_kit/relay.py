@@ -38,7 +38,7 @@ class Relay:
     async def run(self) -> None:
         """Send for ever, as the only relay of this database. Raises when the bus does not answer within the deadline:
         an idempotent producer may never return, so the process must be ended and started anew."""
-        async with self.db.leader("relay") as still_leading:
+        async with self.db.leader("relay", self.wake) as still_leading:
             self.leading = True
             try:
                 while True:
