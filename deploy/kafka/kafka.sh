@@ -35,8 +35,12 @@ libs() {
 port() { echo $((base + 10 * ($1 - 1) + ${2:-0})); } # port ID [0 broker | 1 controller | 2 behind the proxy]
 uuid() { head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '='; }
 nodes() { (cd "$run" 2>/dev/null && ls -d [0-9]* 2>/dev/null) || true; }
-alive() { local pid; pid=$(cat "$run/$1/pid" 2>/dev/null) && grep -qzF "$run/$1/server.properties" "/proc/$pid/cmdline" 2>/dev/null; }
-signal() { if alive "$2"; then kill "-$1" "$(cat "$run/$2/pid")"; fi; }
+pid() { cat "$run/$1/pid" 2>/dev/null; }
+alive() { grep -qzF "$run/$1/server.properties" "/proc/$(pid "$1")/cmdline" 2>/dev/null; }
+gone() { # gone PID: not before its last thread has let go of the ports
+  [ ! -e "/proc/$1" ] || { [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -le 1 ] && grep -qs '^State:.*Z' "/proc/$1/status"; }
+}
+signal() { if alive "$2"; then kill "-$1" "$(pid "$2")"; fi; }
 bootstrap() { local id list=""; for id in $(nodes); do list+="${list:+,}127.0.0.1:$(port "$id")"; done; echo "$list"; }
 
 configure() { # configure ID NODES
@@ -90,11 +94,16 @@ format() { # format ID NODES CLUSTER INITIAL-CONTROLLERS; a node that has a log 
 
 boot() { # boot ID: in a session of its own, so that Ctrl-C at a terminal is the caller's to handle
   rm -f "$run/$1/pid"
-  setsid sh -c 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec "$@"' "$run/$1/pid" "${java[@]}" kafka.Kafka "$run/$1/server.properties" \
-    >> "$run/$1/log" 2>&1 < /dev/null 9<&- &
+  setsid sh -c 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec "$@"' "$run/$1/pid" \
+    "${java[@]}" kafka.Kafka "$run/$1/server.properties" >> "$run/$1/log" 2>&1 < /dev/null 9<&- &
 }
 
-kill9() { signal KILL "$1"; while alive "$1"; do sleep 0.02; done; }
+kill9() { # kill9 ID: and wait until it is gone; a number that has passed on to another process is left alone
+  local pid; pid=$(pid "$1") || return 0
+  signal KILL "$1"
+  until gone "$pid" || { ! alive "$1" && grep -qs . "/proc/$pid/cmdline"; }; do sleep 0.02; done
+  rm -f "$run/$1/pid"
+}
 
 brokers() { # brokers ID: how many brokers node ID names when asked for metadata (request key 3, version 1, no topics)
   exec 3<>"/dev/tcp/127.0.0.1/$(port "$1")" || return
@@ -134,14 +143,11 @@ case ${1:-} in
   kill9) kill9 "$2" ;;
   restart) kill9 "$2"; boot "$2"; await "$2" 1 ;;
   stop)
-    for id in $(nodes); do signal "$([ "${2:-}" = now ] && echo KILL || echo TERM)" "$id"; done
-    end=$((SECONDS + 20))
-    for id in $(nodes); do
-      while alive "$id"; do
-        [ "$SECONDS" -lt "$end" ] || signal KILL "$id"
-        sleep 0.05
-      done
-      rm -f "$run/$id/pid"
-    done ;;
+    if [ "${2:-}" != now ]; then
+      for id in $(nodes); do signal TERM "$id"; done
+      end=$((SECONDS + 20))
+      for id in $(nodes); do while alive "$id" && [ "$SECONDS" -lt "$end" ]; do sleep 0.05; done; done
+    fi
+    for id in $(nodes); do kill9 "$id"; done ;;
   *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
