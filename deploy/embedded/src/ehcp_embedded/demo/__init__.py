@@ -1,0 +1,2 @@
+"""The demonstration: an invented caseload in the shape of Bury's published figures, and three partners to
+hear of it."""
