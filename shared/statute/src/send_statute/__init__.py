@@ -28,6 +28,7 @@ from send_statute.machines import (
 )
 from send_statute.pack import Pack, Rule, load_pack
 from send_statute.policy import DEFAULT_POLICY, Policy
+from send_statute.reference import reference_page
 from send_statute.shortcuts import birthday_at, compulsory_school_age, fifth_birthday, ncy, young_person_from
 from send_statute.terms import Closure, MissingTerms, SchoolTerms, Term, planning_day
 from send_statute.whatif import Clause, Moved, diff
@@ -77,6 +78,7 @@ __all__ = [
     "next_dates",
     "notification_matrix",
     "planning_day",
+    "reference_page",
     "rules",
     "who_is_told",
     "young_person_from",

@@ -192,7 +192,7 @@ _op("age_on", ages.age_on, "completed years on {on} of somebody born on {birth}"
 _op("academic_year_of", ages.academic_year, "the school year of {on}")
 _op("academic_year_start", ages.academic_year_start, "the year in which school year {year} starts")
 _op("year_of", lambda day: day.year, "the calendar year of {day}")
-_op("plus", lambda value, add: value + add, "{value} and {add}")
+_op("plus", lambda value, add: value + add, "{value} plus {add}")
 _op("minus", lambda value, less: value - less, "{value} less {less}")
 
 # -- comparing and choosing ------------------------------------------------------------------------------------
