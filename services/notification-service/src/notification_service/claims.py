@@ -1,0 +1,206 @@
+"""Who sends what next: deliveries are claimed by lease, one queue per endpoint, in the order of each case.
+
+A claim is one transaction: it looks at what is due, asks once more whether the partner may still be told, and leases
+what is left. A case's next notice for an endpoint is not claimed while an earlier one waits, so two are never in
+flight, whichever process sends them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import PartnerKind
+from notification_service.channels import Channel, Status, SubscriptionStatus
+from notification_service.domain import Ended, Party, Route, Side, obstacle
+from notification_service.signing import Key
+from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, Subscription
+from service_kit.ids import uuid7
+
+LEASE = timedelta(seconds=60)  # longer than the 30 s a request may take
+SLOTS = 32  # requests in flight to one endpoint
+SLOTS_WHILE_FAILING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery to carry out now, with everything needed to do so."""
+
+    id: UUID
+    token: UUID
+    event_id: UUID
+    event_type: str
+    case_id: UUID
+    la_code: str
+    partner_id: UUID
+    partner_kind: PartnerKind
+    subscription_id: UUID
+    url: str
+    keys: Sequence[Key]
+    body: bytes
+    tries: int
+    attempts: int
+    told_before: bool
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    columns = Delivery
+    return (
+        (col(columns.status) == Status.PENDING)
+        & (col(columns.channel) == Channel.WEBHOOK)
+        & (col(columns.next_attempt_at) <= now)
+        & or_(col(columns.leased_until).is_(None), col(columns.leased_until) <= now)
+    )
+
+
+def _is_first_of_its_case() -> ColumnElement[bool]:
+    earlier = aliased(Delivery)
+    return ~exists().where(
+        col(earlier.subscription_id) == col(Delivery.subscription_id),
+        col(earlier.case_id) == col(Delivery.case_id),
+        col(earlier.position) < col(Delivery.position),
+        col(earlier.status) == Status.PENDING,
+        col(earlier.channel) == Channel.WEBHOOK,
+    )
+
+
+async def anything_due(session: AsyncSession, now: datetime) -> bool:
+    """Whether a claim might find something (a look without the write lock, for the idle sender)."""
+    query = (
+        select(col(Delivery.id))
+        .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
+        .where(_is_due(now), _is_first_of_its_case(), col(Subscription.status) == SubscriptionStatus.ACTIVE)
+        .limit(1)
+    )
+    return (await session.execute(query)).first() is not None
+
+
+async def claim(tx: AsyncSession, now: datetime, in_flight: Mapping[UUID, int]) -> list[Claim]:
+    """Lease what is due, up to the free slots of each endpoint; cancel what must not be sent any more."""
+    rows = await _candidates(tx, now)
+    while any(_obstacle(row) for row in rows):
+        await _cancel(tx, [row for row in rows if _obstacle(row)], now)
+        rows = await _candidates(tx, now)  # what waited behind the cancelled ones
+    taken: dict[UUID, int] = defaultdict(int, in_flight)
+    chosen = []
+    for row in rows:
+        if taken[row.subscription_id] < row.slots:
+            taken[row.subscription_id] += 1
+            chosen.append(row)
+    return await _lease(tx, chosen, now)
+
+
+async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
+    place = func.row_number().over(
+        partition_by=col(Delivery.subscription_id), order_by=(col(Delivery.position), col(Delivery.id))
+    )
+    slots = case((col(Subscription.failing_since).is_(None), SLOTS), else_=SLOTS_WHILE_FAILING)
+    due = (
+        select(col(Delivery.id), place.label("place"), slots.label("slots"))
+        .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
+        .where(_is_due(now), _is_first_of_its_case(), col(Subscription.status) == SubscriptionStatus.ACTIVE)
+        .subquery()
+    )
+    query = (
+        select(
+            col(Delivery.id),
+            col(Delivery.event_id),
+            col(Delivery.event_type),
+            col(Delivery.case_id),
+            col(Delivery.la_code),
+            col(Delivery.partner_id),
+            col(Delivery.subscription_id),
+            col(Delivery.side),
+            col(Delivery.tries),
+            col(Delivery.attempts),
+            col(Delivery.delivered_at),
+            col(Subscription.url),
+            col(Subscription.keys),
+            due.c.slots,
+            col(PartnerCopy.body),
+            col(Partner.kind),
+            col(Partner.ref),
+            col(Partner.la_code).label("partner_la"),
+            col(Partner.active),
+            col(CaseRoute.la_code).label("route_la"),
+            col(CaseRoute.administering_la),
+            col(CaseRoute.urn),
+            col(CaseRoute.icb),
+            col(CaseRoute.team),
+            col(CaseRoute.ended_on),
+        )
+        .join(due, due.c.id == col(Delivery.id))
+        .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
+        .join(Partner, col(Partner.id) == col(Delivery.partner_id))
+        .join(PartnerCopy, col(PartnerCopy.id) == col(Delivery.copy_id))
+        .join(CaseRoute, col(CaseRoute.case_id) == col(Delivery.case_id))
+        .where(due.c.place <= due.c.slots)
+        .order_by(col(Delivery.position), col(Delivery.id))
+    )
+    return (await tx.execute(query)).all()
+
+
+def _obstacle(row: Any) -> Ended | None:
+    party = Party(PartnerKind(row.kind), row.ref, row.partner_la)
+    route = Route(row.route_la, row.administering_la, row.urn, row.icb, row.team)
+    ended = row.ended_on is not None
+    return obstacle(party, row.active, route, row.event_type, Side(row.side), plan_ended=ended)
+
+
+async def _cancel(tx: AsyncSession, rows: Sequence[Any], now: datetime) -> None:
+    for row in rows:
+        await tx.execute(
+            update(Delivery)
+            .where(col(Delivery.id) == row.id, col(Delivery.status) == Status.PENDING)
+            .values(
+                status=Status.CANCELLED,
+                reason=_obstacle(row),
+                lease_token=None,
+                leased_until=None,
+                updated_at=now,
+            )
+        )
+
+
+async def _lease(tx: AsyncSession, rows: Sequence[Any], now: datetime) -> list[Claim]:
+    if not rows:
+        return []
+    token = uuid7()
+    # The condition is asked again under the row lock: of two replicas that chose the same row, one gets it.
+    statement = (
+        update(Delivery)
+        .where(col(Delivery.id).in_([row.id for row in rows]), _is_due(now))
+        .values(lease_token=token, leased_until=now + LEASE)
+        .returning(col(Delivery.id))
+    )
+    leased = set((await tx.execute(statement)).scalars())
+    return [_claim(row, token) for row in rows if row.id in leased]
+
+
+def _claim(row: Any, token: UUID) -> Claim:
+    return Claim(
+        id=row.id,
+        token=token,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        case_id=row.case_id,
+        la_code=row.la_code,
+        partner_id=row.partner_id,
+        partner_kind=PartnerKind(row.kind),
+        subscription_id=row.subscription_id,
+        url=row.url or "",
+        keys=row.keys,
+        body=row.body,
+        tries=row.tries,
+        attempts=row.attempts,
+        told_before=row.delivered_at is not None,
+    )

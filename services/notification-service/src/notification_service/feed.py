@@ -1,0 +1,191 @@
+"""The pull feed: a partner's own copies in order, the same bytes as pushed, by long poll.
+
+Reading past an event acknowledges it: whoever asks for what comes after event X has X. Waiting holds no database
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+from sqlalchemy import select, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import NotificationDelivered, PartnerKind
+from notification_service.channels import Channel, Status
+from notification_service.domain import Ended, Party, Route, Side, obstacle
+from notification_service.moments import instant
+from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy
+from service_kit import Context, Fault, Outgoing, Refusal, in_chunks, publish_all
+
+MEDIA_TYPE = "application/cloudevents-batch+json"
+LOOK_AGAIN = 0.5  # seconds between looks while a reader waits
+MOST_WAITING = asyncio.Semaphore(
+    200
+)  # readers of this process that may wait; further ones are answered at once
+SCAN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A partner at a place in its feed."""
+
+    id: UUID
+    party: Party
+    acknowledged: int
+    position: int
+
+
+async def read(
+    ctx: Context, *, partner: UUID | None, after: UUID | None, timeout: int, limit: int
+) -> Response:
+    """Up to `limit` events behind `after`, waiting up to `timeout` seconds for the first."""
+    async with ctx.read() as session:
+        reader = await _reader(session, ctx, partner, after)
+    if reader.position > reader.acknowledged:
+        await _acknowledge(ctx, reader)
+    bodies = await _next(ctx, reader, limit)
+    if not bodies and timeout and not MOST_WAITING.locked():
+        async with MOST_WAITING:
+            bodies = await _wait(ctx, reader, timeout, limit)
+    return Response(b"[" + b",".join(bodies) + b"]", media_type=MEDIA_TYPE)
+
+
+async def _reader(session: AsyncSession, ctx: Context, partner: UUID | None, after: UUID | None) -> _Reader:
+    chosen = [col(Partner.id) == partner] if partner else []
+    found = (
+        await session.execute(
+            select(Partner).where(ctx.visible(Partner), col(Partner.active), *chosen).limit(2)
+        )
+    ).scalars()
+    rows = list(found)
+    if not rows:
+        raise Refusal("not-found")
+    if len(rows) > 1:
+        text = "You speak for several partners: say which one."
+        raise Refusal("bad-parameter", errors=[Fault("/partner", "required", text)])
+    row = rows[0]
+    position = await _position(session, row.id, after) if after else 0
+    return _Reader(row.id, Party(PartnerKind(row.kind), row.ref, row.la_code), row.acknowledged, position)
+
+
+async def _position(session: AsyncSession, partner: UUID, event: UUID) -> int:
+    query = select(col(PartnerCopy.position)).where(
+        col(PartnerCopy.event_id) == event, col(PartnerCopy.partner_id) == partner
+    )
+    position: int | None = (await session.execute(query)).scalar_one_or_none()
+    if position is None:
+        text = "This is not the id of an event of your feed. Leave it out to read from the start."
+        raise Refusal("bad-parameter", errors=[Fault("/lastEventId", "unknown-event", text)])
+    return position
+
+
+async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> list[bytes]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout
+    while (left := end - loop.time()) > 0:
+        await asyncio.sleep(min(LOOK_AGAIN, left))
+        if bodies := await _next(ctx, reader, limit):
+            return bodies
+    return []
+
+
+async def _next(ctx: Context, reader: _Reader, limit: int) -> list[bytes]:
+    """Copies behind the reader's place. Hidden ones are skipped; one that is still held ends the batch."""
+    bodies: list[bytes] = []
+    position = reader.position
+    async with ctx.read() as session:
+        now = await instant(session, ctx.clock)
+        while len(bodies) < limit:
+            query = _copies(reader.id).where(col(Delivery.position) > position)
+            rows = (await session.execute(query.order_by(col(Delivery.position)).limit(SCAN))).all()
+            ready = list(takewhile(lambda row: row.visible_from <= now, rows))
+            bodies += [row.body for row in ready if _obstacle(row, reader.party) is None]
+            if len(ready) < SCAN:
+                break
+            position = ready[-1].position
+    return bodies[:limit]
+
+
+def _copies(partner: UUID) -> Any:
+    return (
+        select(
+            col(Delivery.id),
+            col(Delivery.event_id),
+            col(Delivery.event_type),
+            col(Delivery.case_id),
+            col(Delivery.la_code).label("delivery_la"),
+            col(Delivery.position),
+            col(Delivery.side),
+            col(PartnerCopy.body),
+            col(PartnerCopy.visible_from),
+            col(CaseRoute.la_code),
+            col(CaseRoute.administering_la),
+            col(CaseRoute.urn),
+            col(CaseRoute.icb),
+            col(CaseRoute.team),
+            col(CaseRoute.ended_on),
+        )
+        .join(PartnerCopy, col(PartnerCopy.id) == col(Delivery.copy_id))
+        .join(CaseRoute, col(CaseRoute.case_id) == col(Delivery.case_id))
+        .where(
+            col(Delivery.partner_id) == partner,
+            col(Delivery.channel) == Channel.FEED,
+            col(Delivery.status) != Status.CANCELLED,
+        )
+    )
+
+
+def _obstacle(row: Any, party: Party) -> Ended | None:
+    """Asked at each reading, also of what was read before: access ends when the pupil has left (S14)."""
+    route = Route(row.la_code, row.administering_la, row.urn, row.icb, row.team)
+    return obstacle(party, True, route, row.event_type, Side(row.side), plan_ended=row.ended_on is not None)
+
+
+async def _acknowledge(ctx: Context, reader: _Reader) -> None:
+    """Everything up to the reader's place has been read: say so, each once."""
+    async with ctx.db.write() as tx:
+        forward = (
+            update(Partner)
+            .where(col(Partner.id) == reader.id, col(Partner.acknowledged) < reader.position)
+            .values(acknowledged=reader.position)
+            .returning(col(Partner.id))
+        )
+        if (await tx.execute(forward)).first() is None:
+            return
+        unread = _copies(reader.id).where(
+            col(Delivery.position) <= reader.position, col(Delivery.status) == Status.PENDING
+        )
+        rows = (await tx.execute(unread.order_by(col(Delivery.position)))).all()
+        read_now = [row for row in rows if _obstacle(row, reader.party) is None]
+        now = await instant(tx, ctx.clock)
+        delivered = {"status": Status.DELIVERED, "attempts": 1, "delivered_at": now, "updated_at": now}
+        await _mark(tx, [row.id for row in read_now], delivered)
+        hidden = {"status": Status.CANCELLED, "reason": Ended.NOT_ENTITLED, "updated_at": now}
+        await _mark(tx, [row.id for row in rows if row not in read_now], hidden)
+        await publish_all(tx, [_delivered(row, reader) for row in read_now])
+
+
+async def _mark(tx: AsyncSession, ids: Sequence[UUID], values: dict[str, Any]) -> None:
+    for some in in_chunks(ids):
+        await tx.execute(update(Delivery).where(col(Delivery.id).in_(some)).values(values))
+
+
+def _delivered(row: Any, reader: _Reader) -> Outgoing:
+    event = NotificationDelivered(
+        delivery_id=row.id,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        partner_id=reader.id,
+        partner_kind=reader.party.kind,
+        channel="feed",
+        attempts=1,
+    )
+    return Outgoing(event, row.case_id, row.delivery_la)

@@ -1,0 +1,312 @@
+"""What this service does with case and review events: keep whose case it is, and owe each entitled partner its copy.
+
+Batches are taken whole (`apply`), so that thousands of events cost a few statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.envelope import Envelope
+from ehcp_contracts.events import (
+    CaseFactsChanged,
+    Event,
+    Placement,
+    PlacementChanged,
+    PlanCeased,
+    PlanIssued,
+    PlanRegistered,
+    Responsible,
+    Setting,
+)
+from notification_service.channels import AlertKind, Channel, Status
+from notification_service.desk import Addressee, Desk, Directory, Notice, open_directory
+from notification_service.domain import (
+    BACKGROUND,
+    CLOSES_REVIEW,
+    OPEN_REVIEW,
+    Ended,
+    Route,
+    Side,
+    hears,
+    is_review_event,
+    reach_of,
+    side_of,
+)
+from notification_service.tables import (
+    Alert,
+    CaseRoute,
+    CaseRouteChange,
+    Delivery,
+    OpenNotice,
+    PartnerCopy,
+    table_of,
+)
+from service_kit.database import in_chunks, upsert
+from service_kit.ids import uuid7
+from service_kit.inbox import Defer, Received
+
+REVIEW_TYPES = OPEN_REVIEW | CLOSES_REVIEW
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where a case stands: its row of `case_route`."""
+
+    la_code: str
+    administering_la: str
+    urn: str | None
+    setting: str | None
+    icb: str | None
+    team: str | None
+    quiet: bool
+    ended_on: date | None
+    since: datetime
+
+    @property
+    def route(self) -> Route:
+        return Route(self.la_code, self.administering_la, self.urn, self.icb, self.team)
+
+
+ROUTING = ("la_code", "administering_la", "urn", "setting", "icb", "team")
+STAND = (*ROUTING, "quiet", "ended_on", "since")
+
+
+async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
+    """Take a batch of events in order. Raises `Defer` for a case that is not known yet."""
+    stands = await _stands(tx, {received.case for received in events})
+    named = [_after(stands.get(r.case), r) for r in events if r.case in stands or _begins(r.event)]
+    directory = await open_directory(tx, [s.route for s in (*stands.values(), *named)])
+    batch = _Batch(tx, stands, directory, tx.info["clock"].now())
+    for received in events:
+        await batch.take(received)
+    await batch.write()
+
+
+class _Batch:
+    """One batch in hand: where its cases stand, whom to tell, what has changed."""
+
+    def __init__(
+        self, tx: AsyncSession, stands: dict[UUID, Stand], directory: Directory, now: datetime
+    ) -> None:
+        self.tx, self.stands, self.directory = tx, stands, directory
+        self.desk = Desk(tx, now)
+        self._changed: set[UUID] = set()
+        self._history: list[dict[str, Any]] = []
+
+    async def take(self, received: Received[Any]) -> None:
+        before = self.stands.get(received.case)
+        if before is None and not _begins(received.event):
+            raise Defer("the case is not known yet")
+        after = _after(before, received)
+        self._keep(received, before, after)
+        self._note_review(received)
+        near = self.directory.near(*([before.route] if before else []), after.route)
+        self._tell(received, before or after, after, near)
+        if before is not None and before.route != after.route:
+            await self._move(received, before, after, near)
+        if isinstance(received.event, PlanCeased):
+            await self._end(received.case)
+
+    def _keep(self, received: Received[Any], before: Stand | None, after: Stand) -> None:
+        if before == after:
+            return
+        self.stands[received.case] = after
+        self._changed.add(received.case)
+        if before is None or before.since != after.since:
+            routing = {name: getattr(after, name) for name in ROUTING}
+            self._history.append(
+                {"event_id": received.id, "case_id": received.case, "since": received.time, **routing}
+            )
+
+    def _note_review(self, received: Received[Any]) -> None:
+        kind = received.envelope.type
+        if kind in OPEN_REVIEW:
+            self.desk.note_open(received.case, received.event.review_id, received.envelope)
+        elif kind in CLOSES_REVIEW:
+            self.desk.note_closed(received.case, received.event.review_id)
+
+    def _tell(self, received: Received[Any], before: Stand, after: Stand, near: Iterable[Addressee]) -> None:
+        for to in near:
+            side = side_of(to.party, before.route, after.route)
+            if side is not None:
+                self._owe(to, received.envelope, side, after)
+
+    def _owe(self, to: Addressee, envelope: Envelope, side: Side, stand: Stand) -> None:
+        cell = hears(to.party.kind, envelope.type, side)
+        if cell is not None:
+            reach = reach_of(cell, to.party.kind, envelope.type, quiet=stand.quiet)
+            self.desk.add(Notice(to, envelope, cell, reach, side, stand.route))
+
+    # --- a case that changes hands -----------------------------------------------------------------------------------
+
+    async def _move(
+        self, received: Received[Any], before: Stand, after: Stand, near: Sequence[Addressee]
+    ) -> None:
+        """Whoever loses the case gets nothing more of it; whoever gains it is told of its open reviews."""
+        await self.write()
+        sides = {to.id: side_of(to.party, before.route, after.route) for to in near}
+        lost = [to.id for to in near if sides[to.id] is Side.LEAVES]
+        gained = [to for to in near if sides[to.id] is Side.JOINS]
+        if lost:
+            await self._withdraw(received, lost)
+        if gained:
+            await self._hand_over(received.case, after, gained)
+
+    async def _withdraw(self, received: Received[Any], lost: Sequence[UUID]) -> None:
+        await self._cancel(
+            Ended.NOT_ENTITLED,
+            col(Delivery.case_id) == received.case,
+            col(Delivery.partner_id).in_(lost),
+            col(Delivery.side) != Side.LEAVES,
+        )
+        await self._admit_late_notices(received, lost)
+
+    async def _admit_late_notices(self, received: Received[Any], lost: Sequence[UUID]) -> None:
+        """A notice made after the move but consumed before it may have gone to the wrong partner: say so."""
+        told = (
+            select(col(Delivery.id), col(Delivery.partner_id), col(Delivery.event_type))
+            .join(PartnerCopy, col(PartnerCopy.id) == col(Delivery.copy_id))
+            .where(
+                col(Delivery.case_id) == received.case,
+                col(Delivery.partner_id).in_(lost),
+                col(Delivery.status) == Status.DELIVERED,
+                col(PartnerCopy.event_time) > received.time,
+            )
+        )
+        rows = [
+            {
+                "id": uuid7(),
+                "partner_id": row.partner_id,
+                "delivery_id": row.id,
+                "kind": AlertKind.TOLD_AFTER_MOVE,
+                "raised_at": self.desk.now,
+            }
+            for row in await self.tx.execute(told)
+            if is_review_event(row.event_type)
+        ]
+        if rows:
+            await self.tx.execute(upsert(self.tx, table_of(Alert)), rows)
+
+    async def _hand_over(self, case: UUID, stand: Stand, gained: Sequence[Addressee]) -> None:
+        query = (
+            select(col(OpenNotice.body))
+            .where(col(OpenNotice.case_id) == case)
+            .order_by(col(OpenNotice.sequence))
+        )
+        current = [Envelope.from_bytes(body) for body in (await self.tx.execute(query)).scalars()]
+        for envelope in current:
+            for to in gained:
+                self._owe(to, envelope, Side.OWN, stand)
+        await self._revive([to.id for to in gained], [envelope.id for envelope in current])
+        await self.desk.flush()
+
+    async def _revive(self, partners: Sequence[UUID], events: Sequence[UUID]) -> None:
+        """A partner that had the case before and gets it back: what was withheld meanwhile is owed again."""
+        await self.tx.execute(
+            update(Delivery)
+            .where(
+                col(Delivery.partner_id).in_(partners),
+                col(Delivery.event_id).in_(events),
+                col(Delivery.status) == Status.CANCELLED,
+                col(Delivery.reason) == Ended.NOT_ENTITLED,
+                col(Delivery.channel) == Channel.WEBHOOK,
+            )
+            .values(
+                status=Status.PENDING, reason=None, next_attempt_at=self.desk.now, updated_at=self.desk.now
+            )
+        )
+
+    async def _end(self, case: UUID) -> None:
+        """The plan has ended: reminders of its reviews that still wait are moot."""
+        await self.write()
+        await self.tx.execute(delete(OpenNotice).where(col(OpenNotice.case_id) == case))
+        await self._cancel(
+            Ended.PLAN_ENDED, col(Delivery.case_id) == case, col(Delivery.event_type).in_(sorted(OPEN_REVIEW))
+        )
+
+    async def _cancel(self, reason: Ended, *which: Any) -> None:
+        await self.tx.execute(
+            update(Delivery)
+            .where(col(Delivery.status) == Status.PENDING, *which)
+            .values(
+                status=Status.CANCELLED,
+                reason=reason,
+                lease_token=None,
+                leased_until=None,
+                updated_at=self.desk.now,
+            )
+        )
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def write(self) -> None:
+        rows = [{"case_id": case, **_row(self.stands[case])} for case in sorted(self._changed)]
+        for chunk in in_chunks(rows):
+            statement = upsert(self.tx, table_of(CaseRoute)).values(list(chunk))
+            changed = {name: getattr(statement.excluded, name) for name in STAND}
+            await self.tx.execute(statement.on_conflict_do_update(index_elements=["case_id"], set_=changed))
+        for chunk in in_chunks(self._history):
+            await self.tx.execute(upsert(self.tx, table_of(CaseRouteChange)), list(chunk))
+        self._changed.clear()
+        self._history.clear()
+        await self.desk.flush()
+
+
+def _row(stand: Stand) -> dict[str, Any]:
+    return {name: getattr(stand, name) for name in STAND}
+
+
+async def _stands(tx: AsyncSession, cases: set[UUID]) -> dict[UUID, Stand]:
+    table = table_of(CaseRoute)
+    stands = {}
+    for some in in_chunks(sorted(cases)):
+        for row in await tx.execute(select(table).where(table.c.case_id.in_(some))):
+            stands[row.case_id] = Stand(*(getattr(row, name) for name in STAND))
+    return stands
+
+
+def _begins(event: Event) -> bool:
+    return isinstance(event, PlanRegistered | PlanIssued)
+
+
+def _after(before: Stand | None, received: Received[Any]) -> Stand:
+    """Where the case stands after an event; `before` is None only for the first."""
+    match received.event:
+        case PlanRegistered() as event:
+            quiet = before.quiet if before else True
+            return _stand(event.placement, event.responsible, quiet, None, received.time)
+        case PlanIssued() as event:
+            return _stand(event.placement, event.responsible, False, None, received.time)
+        case PlacementChanged() as event if before:
+            return _stand(event.placement, event.responsible, False, before.ended_on, received.time)
+        case CaseFactsChanged() as event if before:
+            here = Placement(urn=before.urn, setting=Setting(before.setting) if before.setting else None)
+            after = _stand(here, event.responsible, before.quiet, before.ended_on, received.time)
+            return after if after.route != before.route else before
+        case PlanCeased() as event if before:
+            return replace(before, ended_on=event.ceased_on, quiet=False)
+    assert before is not None
+    return before if received.envelope.type in BACKGROUND else replace(before, quiet=False)
+
+
+def _stand(place: Placement, who: Responsible, quiet: bool, ended_on: date | None, since: datetime) -> Stand:
+    return Stand(
+        who.responsible_la,
+        who.administering_la,
+        place.urn,
+        place.setting,
+        who.icb,
+        who.social_care_team,
+        quiet,
+        ended_on,
+        since,
+    )

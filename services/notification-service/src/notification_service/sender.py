@@ -1,0 +1,136 @@
+"""The sender: carries out deliveries, many at once, each endpoint in a queue of its own.
+
+One turn is one transaction: it records the attempts that have ended and claims the next ones. Requests run between
+turns, at most a few per endpoint, so that a dead partner delays nobody else (S74, F35).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections import Counter
+from datetime import datetime
+from uuid import UUID
+
+from notification_service import signing
+from notification_service.claims import Claim, anything_due, claim
+from notification_service.desk import HOLD
+from notification_service.ledger import Result, record
+from notification_service.moments import instant
+from notification_service.targets import Outside
+from service_kit.failpoints import failpoint
+from service_kit.hub import Hub
+from service_kit.settings import Environment
+
+POLL = 0.25
+
+
+def open_outside(hub: Hub) -> Outside:
+    """The way out for this environment: plain http to this machine only where nothing real runs."""
+    return Outside(loopback=hub.settings.environment is not Environment.production)
+
+
+async def attempt(claimed: Claim, outside: Outside, now: datetime) -> Result:
+    """Sign and send once. `now` is the attempt's own time, which the signature carries."""
+    headers = signing.headers(claimed.keys, claimed.id, now, claimed.body)
+    headers["content-type"] = "application/cloudevents+json"
+    trace = json.loads(claimed.body).get("traceparent")
+    if trace:
+        headers["traceparent"] = trace
+    failpoint("send.after_claim")
+    answer = await outside.post(claimed.url, claimed.body, headers)
+    failpoint("send.after_2xx_before_mark")
+    return Result(claimed, answer, now, trace)
+
+
+class Sender:
+    """One sender of one process. `dice` varies the pauses between attempts."""
+
+    def __init__(self, hub: Hub, outside: Outside, dice: random.Random | None = None) -> None:
+        self.hub, self.outside = hub, outside
+        self.dice = dice or random.Random()
+        self._woken = asyncio.Event()
+        self._ended: list[Result] = []
+        self._in_flight: Counter[UUID] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Send for ever."""
+        try:
+            while True:
+                self._woken.clear()
+                if not await self.turn():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._woken.wait(), POLL)
+        finally:
+            await self._stop()
+
+    async def turn(self, now: datetime | None = None) -> int:
+        """Record what has ended and start what is due; returns how many requests were started."""
+        if not self._ended:
+            async with self.hub.db.read() as session:
+                if not await anything_due(session, now or await instant(session, self.hub.clock)):
+                    return 0
+        ended, self._ended = self._ended, []
+        try:
+            async with self.hub.db.write() as tx:
+                at = now or await instant(tx, self.hub.clock)
+                await record(tx, ended, at, self.dice)
+                claims = await claim(tx, at, self._in_flight)
+        except BaseException:
+            self._ended = ended + self._ended  # nothing was written: say it again next time
+            raise
+        for one in claims:
+            self._start(one, at)
+        return len(claims)
+
+    def _start(self, claimed: Claim, now: datetime) -> None:
+        self._in_flight[claimed.subscription_id] += 1
+        task = asyncio.create_task(self._carry_out(claimed, now), name="delivery")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, claimed: Claim, now: datetime) -> None:
+        try:
+            self._ended.append(await attempt(claimed, self.outside, now))
+        finally:
+            self._in_flight[claimed.subscription_id] -= 1
+            self._woken.set()
+
+    async def drain(self, now: datetime) -> int:
+        """Send all that is due at `now` and record it; returns how many requests were made."""
+        made = 0
+        while started := await self.turn(now):
+            made += started
+            await asyncio.gather(*self._tasks)
+        return made
+
+    async def _stop(self) -> None:
+        """Requests under way are given up; their leases run out and they are made again."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def run(hub: Hub) -> None:
+    """The job of the worker process."""
+    async with open_outside(hub) as outside:
+        await Sender(hub, outside).run()
+
+
+async def run_once(
+    hub: Hub,
+    *,
+    now: datetime | None = None,
+    outside: Outside | None = None,
+    dice: random.Random | None = None,
+) -> int:
+    """Send all that is due, then return how many requests were made. `now` is the instant it is done at; without it
+    the hub's, plus the hold of review events."""
+    at = now or hub.clock.now() + HOLD
+    if outside is not None:
+        return await Sender(hub, outside, dice).drain(at)
+    async with open_outside(hub) as opened:
+        return await Sender(hub, opened, dice).drain(at)

@@ -1,0 +1,298 @@
+"""The only way out: which addresses a webhook may have, and one guarded POST to one of them.
+
+Names are resolved here, every answer is checked, and the connection goes to a checked address (no second look-up that
+could answer differently). What a URL looks like decides nothing: `http://2130706433/` is 127.0.0.1 to a resolver.
+Nothing else in this service opens a connection to a partner (S71, S72, S75; F38).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from types import TracebackType
+from typing import Self
+
+import httpcore2
+import httpx2
+import structlog
+
+log = structlog.get_logger(__name__)
+MAX_URL = 2000
+PORTS = frozenset({443, 8443})
+DEADLINE = 30.0  # seconds, for the whole exchange
+BODY_GRACE = 2.0  # seconds given to the body once the status is known: the status is the answer
+MAX_ANSWER = 16 * 1024
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_INNER = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".svc", ".onion")
+# Everything an address table of a careful sender refuses; the rest of IPv6 is refused by not being 2000::/3.
+_REFUSED_V4 = [
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+]
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_REFUSED_V6 = [
+    ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+]
+
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class UrlNotAllowed(ValueError):
+    """A webhook address that nobody may register (bad-inputs.md 1.20)."""
+
+
+class Blocked(Exception):
+    """The name resolved to an address that is not a partner's on the public internet."""
+
+
+class NotResolved(Exception):
+    """The name has no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: a status, or the class of the failure; `note`: what an officer may want to know."""
+
+    status: int | None = None
+    failure: str | None = None
+    retry_after: str | None = None
+    note: str | None = None
+    seconds: float = 0.0
+
+
+def check_url(url: str, *, loopback: bool = False) -> str:
+    """The address as it will be called. Raises `UrlNotAllowed`. `loopback`: the embedded mode, where a receiver on
+    this machine may be called over plain http."""
+    if len(url) > MAX_URL or not re.fullmatch(r"[!-\[\]^-~]+", url) or "#" in url:
+        raise UrlNotAllowed("characters")
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise UrlNotAllowed("syntax") from error
+    if parsed.userinfo or "@" in parsed.netloc.decode("ascii", "replace"):
+        raise UrlNotAllowed("userinfo")
+    if loopback and parsed.scheme in ("http", "https") and parsed.host in LOOPBACK_NAMES:
+        return str(parsed)
+    if parsed.scheme != "https":
+        raise UrlNotAllowed("scheme")
+    _check_host(parsed.host)
+    if (parsed.port or 443) not in PORTS:
+        raise UrlNotAllowed("port")
+    return str(parsed)
+
+
+def _check_host(host: str) -> None:
+    """A public name in plain letters: no address literal in any spelling, no inner zone, no look-alike alphabet."""
+    if len(host) > 253 or not _HOST.fullmatch(host) or host.endswith(_INNER):
+        raise UrlNotAllowed("host")
+    if any(label.startswith("xn--") for label in host.split(".")):
+        raise UrlNotAllowed("look-alike")
+
+
+def is_public(address: str) -> bool:
+    """Whether an address lies on the public internet; mapped, translated and tunnelled forms never do."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        return ip in _GLOBAL_V6 and not any(ip in network for network in _REFUSED_V6)
+    return ip.is_global and not any(ip in network for network in _REFUSED_V4)
+
+
+class _Resolver:
+    """The system's resolver in threads of its own: slow names of one partner must not hold up other work."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(16, thread_name_prefix="resolve")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(self._threads, _lookup, host, port)
+        except OSError as error:
+            raise NotResolved from error
+        return found
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _lookup(host: str, port: int) -> list[str]:
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+class _CheckedNetwork(httpcore2.AsyncNetworkBackend):
+    """Connects only to addresses that were looked at."""
+
+    def __init__(self, resolve: Resolve, loopback: bool) -> None:
+        self._resolve, self._loopback = resolve, loopback
+        self._network = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        failure: Exception = NotResolved()
+        for address in await self._checked(host, port):
+            try:
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            except httpcore2.ConnectError as error:
+                failure = error
+        raise failure
+
+    async def _checked(self, host: str, port: int) -> list[str]:
+        if self._loopback and host in LOOPBACK_NAMES:
+            return ["127.0.0.1"] if host == "localhost" else [host]
+        addresses = list(dict.fromkeys(await self._resolve(host, port)))
+        # One inner address among public ones is an attack, not an alternative.
+        if not all(is_public(address) for address in addresses):
+            raise Blocked
+        return addresses
+
+
+class _GuardedTransport(httpx2.AsyncHTTPTransport):
+    """httpx2's transport over the checked network (its constructor has no parameter for one)."""
+
+    def __init__(self, network: httpcore2.AsyncNetworkBackend, tls: ssl.SSLContext) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=None,
+            max_keepalive_connections=100,
+            keepalive_expiry=5.0,
+            network_backend=network,
+        )
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class Outside:
+    """Guarded POSTs. `transport` (tests) replaces the network, `resolve` the resolver, `tls` the trusted authorities."""
+
+    def __init__(
+        self,
+        *,
+        loopback: bool = False,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self.loopback, self.deadline = loopback, deadline
+        self._resolver = _Resolver()
+        network = _CheckedNetwork(resolve or self._resolver, loopback)
+        self._client = httpx2.AsyncClient(
+            transport=transport or _GuardedTransport(network, tls or _tls()),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=deadline,
+            headers={"user-agent": "ehc-plan-hub", "accept-encoding": "identity", "accept": "*/*"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+        self._resolver.close()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send once and say what happened; never raises for what a partner does, never follows a redirect."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self.deadline):
+                answer = await self._exchange(check_url(url, loopback=self.loopback), body, headers)
+        except Exception as error:
+            answer = Answer(failure=failure_class(error))
+        return Answer(
+            answer.status, answer.failure, answer.retry_after, answer.note, time.monotonic() - started
+        )
+
+    async def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        request = self._client.build_request("POST", url, content=body, headers=dict(headers))
+        response = await self._client.send(request, stream=True)
+        try:
+            note = "html" if response.headers.get("content-type", "").startswith("text/html") else None
+            whole = await _read_little(response)
+            return Answer(
+                response.status_code,
+                None,
+                response.headers.get("retry-after"),
+                note if whole else note or "cut",
+            )
+        finally:
+            await response.aclose()
+
+
+async def _read_little(response: httpx2.Response) -> bool:
+    """Read a short body, undecoded, so that the connection can be used again; whether it was short and whole."""
+    size = 0
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError):
+        async with asyncio.timeout(BODY_GRACE):
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > MAX_ANSWER:
+                    return False
+            return True
+    return False
+
+
+def failure_class(error: BaseException) -> str:
+    """The class of a failed exchange, from the whole chain of causes."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for kinds, name in _FAILURES:
+        if any(isinstance(item, kinds) for item in chain):
+            return name
+    log.error("exchange failed in an unknown way", error=type(error).__name__)
+    return "network"
+
+
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((Blocked, UrlNotAllowed), "blocked-address"),
+    ((NotResolved, socket.gaierror), "dns"),
+    ((ssl.SSLError,), "tls"),
+    ((TimeoutError, httpx2.TimeoutException), "timeout"),
+    ((httpx2.ProtocolError,), "protocol"),
+    ((httpx2.HTTPError, OSError), "network"),
+)
