@@ -1,0 +1,108 @@
+"""The state machines of `send_statute`, in the words of this service. A step that is not open is refused by its clause."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from case_service.domain.case import Amendment, Case, CaseStatus
+from ehcp_contracts.events import CeaseReason
+from send_statute import IllegalStep, MissingHolidayYear, machine
+from service_kit.problems import Fault, Refusal
+
+_STATES = {
+    CaseStatus.ACTIVE: "ACTIVE",
+    CaseStatus.AMENDING: "AMENDING",
+    CaseStatus.CEASE_CONSULT: "CEASE_CONSULT",
+    CaseStatus.CEASE_NOTIFIED: "CEASE_NOTIFIED",
+    CaseStatus.CEASED: "CEASED",
+}
+# A plan handed to another authority has ended here.
+_STATUSES = {state: status for status, state in _STATES.items()} | {"TRANSFERRED_OUT": CaseStatus.CEASED}
+
+ENDS_AT_ONCE = {
+    CeaseReason.DECEASED: "die",
+    CeaseReason.LEFT_ENGLAND: "leave_england",
+    CeaseReason.OTHER_AUTHORITY: "confirm_move",
+    CeaseReason.MAXIMUM_AGE: "reach_max_age",
+}
+
+
+def first_plan(case: Case, issued_on: date, draft_served_on: date | None) -> CaseStatus:
+    """The first plan. Where the day the draft was served is not recorded, its 15 days cannot be checked."""
+    state = "REPS_OPEN" if case.status is CaseStatus.REGISTERED else "FINAL"
+    facts = {"on": issued_on, "draft_served": draft_served_on, "waiver": draft_served_on is None}
+    _take("case", state, "finalise", "/issued_on", facts)
+    return CaseStatus.ACTIVE
+
+
+def notice(case: Case, sent_on: date, *, awaited: bool) -> CaseStatus:
+    """An amendment notice; for a review already decided "amend" it is the step that decision opened."""
+    state = "ACTIVE" if awaited and case.status is CaseStatus.AMENDING else _state(case)
+    return _take("plan", state, "send_notice", "/sent_on", {"on": sent_on, "served": sent_on})
+
+
+def final_amendment(case: Case, notice: Amendment, issued_on: date) -> None:
+    """The final amended plan, not before the family's 15 days are over."""
+    facts = {
+        "on": issued_on,
+        "notice_sent": notice.sent_on,
+        "notice_served": notice.served_on,
+        "meeting": notice.meeting_on,
+    }
+    _take("plan", _state(case), "finalise", "/issued_on", facts)
+
+
+def dropped_amendment(case: Case, notice: Amendment, decided_on: date, reasons: str) -> None:
+    """The decision not to amend after all."""
+    facts = {"on": decided_on, "notice_sent": notice.sent_on, "reason": reasons}
+    _take("plan", _state(case), "drop", "/decided_on", facts)
+
+
+def consider_cease(case: Case, on: date) -> CaseStatus:
+    """Stage 1 of ceasing."""
+    return _take("plan", _state(case), "consider_cease", "", {"on": on})
+
+
+def determine_cease(case: Case, on: date) -> CaseStatus:
+    """Stage 2 of ceasing."""
+    return _take("plan", _state(case), "determine_cease", "", {"on": on})
+
+
+def withdraw_cease(case: Case, on: date) -> CaseStatus:
+    """The plan goes on."""
+    return _take("plan", _state(case), "withdraw_cease", "", {"on": on})
+
+
+def end_plan(case: Case, on: date, reason: CeaseReason) -> CaseStatus:
+    """The end: at once for some reasons, by a dismissed appeal, else only when the time to appeal is over."""
+    event = ENDS_AT_ONCE.get(reason) or ("appeal_dismissed" if case.appeal_open else "appeal_period_over")
+    facts = {
+        "on": on,
+        "notice_sent": case.cease_notified_on,
+        "date_of_birth": case.birth_date,
+        "age_limit": 25,
+    }
+    return _take("plan", _state(case), event, "/reason", facts)
+
+
+def _state(case: Case) -> str:
+    if case.status is CaseStatus.REGISTERED:
+        fault = Fault("", "CFA 2014 s.37", "There is no plan yet.")
+        raise Refusal("conflict", errors=[fault])
+    return _STATES[case.status]
+
+
+def _take(name: str, state: str, event: str, pointer: str, facts: dict[str, Any]) -> CaseStatus:
+    try:
+        reached = machine(name).step(state, event, facts).to
+    except IllegalStep as step:
+        raise Refusal("conflict", errors=[Fault(pointer, step.clause, f"{_sentence(step.reason)}")]) from None
+    except MissingHolidayYear:
+        message = "The bank holidays of that year are not loaded, so the time to appeal cannot be counted."
+        raise Refusal("conflict", errors=[Fault(pointer, "calendar-missing", message)]) from None
+    return _STATUSES.get(reached, CaseStatus.ACTIVE)
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:] + "."

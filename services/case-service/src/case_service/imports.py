@@ -1,0 +1,68 @@
+"""Loading the register of institutions: an upsert by URN, and the facts of the children there where ages moved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from case_service.institutions import InstitutionLine
+from case_service.jobs import refresh_placed_at
+from case_service.store import INSTITUTIONS
+from case_service.streams import Item, Outcome, Results, chunks, guarded, result
+from service_kit.api import ndjson
+from service_kit.context import Context
+from service_kit.database import upsert
+from service_kit.problems import Refusal
+
+_VALUES = ("name", "kind", "low_age", "high_age", "la_code", "section20_12")
+
+
+def load_institutions(ctx: Context) -> Results:
+    """Take the register line by line; the results stream back in the order of the lines."""
+    return Results(_load(ctx))
+
+
+async def _load(ctx: Context) -> AsyncIterator[bytes]:
+    async def apply(items: list[Item[InstitutionLine]]) -> list[Outcome]:
+        bodies = [item.body for item in items if item.body is not None]
+        async with ctx.db.write() as session:
+            statuses = await _upsert(ctx, session, bodies)
+        return [
+            {"status": statuses[item.body.urn]} if item.body else item.refusal or Refusal("internal")
+            for item in items
+        ]
+
+    async for chunk in chunks(ndjson(ctx.request), InstitutionLine, lambda body: body.urn, named="urn"):
+        async for item, outcome in guarded(chunk, apply):
+            yield result(item, outcome, named="urn", public_url=ctx.settings.public_url)
+
+
+async def _upsert(ctx: Context, session: AsyncSession, bodies: list[InstitutionLine]) -> dict[str, str]:
+    """Store what is new or differs; returns the status of each URN."""
+    sent = {body.urn: body.model_dump(mode="json") for body in bodies}
+    query = select(INSTITUTIONS).where(INSTITUTIONS.c.urn.in_(sorted(sent)))
+    known = {row["urn"]: row for row in (await session.execute(query)).mappings()}
+    statuses = {
+        urn: "created" if urn not in known else "unchanged" if _same(known[urn], values) else "updated"
+        for urn, values in sent.items()
+    }
+    rows = [
+        sent[urn] | {"loaded_at": session.info["clock"].now()}
+        for urn, status in statuses.items()
+        if status != "unchanged"
+    ]
+    if rows:
+        statement = upsert(session, INSTITUTIONS).values(rows)
+        replaced = {name: statement.excluded[name] for name in (*_VALUES, "loaded_at")}
+        await session.execute(statement.on_conflict_do_update(index_elements=["urn"], set_=replaced))
+    aged = [urn for urn, row in known.items() if any(row[a] != sent[urn][a] for a in ("low_age", "high_age"))]
+    if aged:
+        who = f"{ctx.caller.role}:{ctx.caller.subject}"[:200]
+        await refresh_placed_at(session, aged, ctx.clock.today(), who=who)
+    return statuses
+
+
+def _same(row: object, values: dict[str, object]) -> bool:
+    return all(row[name] == values[name] for name in _VALUES)  # type: ignore[index]

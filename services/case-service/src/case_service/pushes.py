@@ -1,0 +1,210 @@
+"""Snapshots from a source system, one at a time or in batches: the same set-based way for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID, uuid4
+
+from fastapi import Response
+from sqlalchemy import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from case_service import views
+from case_service.domain import snapshot as snapshots
+from case_service.domain.case import Amendment, Case, Circumstances, Decision
+from case_service.domain.snapshot import CONFLICTS, Snapshot, conflict
+from case_service.queries import QUARANTINE
+from case_service.sources import SourceCase, SourceLine, snapshot_of
+from case_service.store import CASES, amendments_of, circumstances, load, save
+from case_service.streams import Item, Outcome, Results, chunks, guarded, result
+from service_kit.api import ndjson
+from service_kit.context import Context
+from service_kit.database import in_chunks, upsert
+from service_kit.ids import uuid7
+from service_kit.problems import Fault, Refusal
+
+Key = tuple[str, str]
+"""A council's own reference: two councils may use the same system and the same numbers."""
+
+
+@dataclass
+class Known:
+    """What the register holds about the snapshots of one chunk."""
+
+    cases: Mapping[Key, Case]
+    amendments: Mapping[UUID, Sequence[Amendment]]
+    where: Circumstances
+    upns: dict[tuple[str, str], UUID] = field(default_factory=dict)
+
+
+async def push(ctx: Context, source: str, ref: str, body: SourceCase) -> Response:
+    """Take one snapshot. 201 for a new case, 200 otherwise, also when nothing changed; 409 for a contradiction."""
+    _own_source(ctx, source)
+    if body.ref not in (None, ref):
+        fault = Fault("/ref", "ref-mismatch", "This is not the reference in the address.")
+        raise Refusal("validation", errors=[fault])
+    snapshot = snapshot_of(source, ref, body)
+    async with ctx.db.write() as session:
+        (outcome,) = await _take(ctx, session, [snapshot])
+    if isinstance(outcome, Refusal):
+        raise outcome
+    view = views.PushResult(ref=ref, **outcome)
+    return ctx.answer(201 if view.status == "created" else 200, view, etag=view.version)
+
+
+def push_batch(ctx: Context, source: str) -> Results:
+    """Take many snapshots, line by line; the results stream back in the order of the lines."""
+    _own_source(ctx, source)
+    return Results(_batch(ctx, source))
+
+
+async def _batch(ctx: Context, source: str) -> AsyncIterator[bytes]:
+    async def apply(items: list[Item[SourceLine]]) -> list[Outcome]:
+        bodies = [item.body for item in items if item.body is not None]
+        async with ctx.db.write() as session:
+            taken = iter(await _take(ctx, session, [snapshot_of(source, body.ref, body) for body in bodies]))
+        return [
+            next(taken) if item.body is not None else item.refusal or Refusal("internal") for item in items
+        ]
+
+    async for chunk in chunks(ndjson(ctx.request), SourceLine, _key, named="ref"):
+        async for item, outcome in guarded(chunk, apply):
+            yield result(item, outcome, named="ref", public_url=ctx.settings.public_url)
+
+
+def _key(body: SourceLine) -> Key:
+    return (body.administering_la or body.responsible_la, body.ref)
+
+
+def _own_source(ctx: Context, source: str) -> None:
+    """A system pushes under its own name only; another's address is no address for it."""
+    if ctx.caller.org_id != source:
+        raise Refusal("not-found")
+
+
+async def _take(ctx: Context, session: AsyncSession, batch: Sequence[Snapshot]) -> list[Outcome]:
+    """Decide and store a chunk in the caller's transaction. Refused snapshots are among the outcomes; those that
+    contradict the register are kept in quarantine."""
+    today = ctx.clock.today()
+    known = await _known(session, batch, today)
+    decisions: list[Decision] = []
+    outcomes: list[Outcome] = []
+    refused: list[tuple[Snapshot, Refusal, UUID | None]] = []
+    for snapshot in batch:
+        case = known.cases.get((snapshot.la, snapshot.ref))
+        try:
+            decision = _decide(ctx, snapshot, case, known)
+        except Refusal as refusal:
+            outcomes.append(refusal)
+            refused.append((snapshot, refusal, case.id if case else None))
+        else:
+            decisions.append(decision)
+            outcomes.append(_outcome(snapshot, decision))
+    await save(session, decisions, who=f"{ctx.caller.role}:{ctx.caller.subject}"[:200], today=today)
+    await _quarantine(session, refused)
+    return outcomes
+
+
+async def _known(session: AsyncSession, batch: Sequence[Snapshot], today: date) -> Known:
+    keys = {(s.la, s.ref) for s in batch}
+    refs, las = sorted({ref for _, ref in keys}), sorted({la for la, _ in keys})
+    sources = {s.source for s in batch}
+    found = await load(
+        session, CASES.c.source.in_(sources) & CASES.c.source_la.in_(las) & CASES.c.source_ref.in_(refs)
+    )
+    cases = {(c.source_la or "", c.source_ref or ""): c for c in found}
+    moving = [c.id for c in found if _moves(c, batch)]
+    where = await circumstances(
+        session, today, [*(s.mapped["urn"] for s in batch), *(case.urn for case in found)]
+    )
+    upns = await _upns(session, [s.mapped["upn"] for s in batch if s.mapped["upn"]])
+    return Known(cases, await amendments_of(session, moving), where, upns)
+
+
+def _moves(case: Case, batch: Sequence[Snapshot]) -> bool:
+    """Whether the amendments of this case matter: only where the source's notice date moved."""
+    before = (case.source_mapped or {}).get("notice_sent_on")
+    return any(
+        s.mapped["notice_sent_on"] != before
+        for s in batch
+        if (s.la, s.ref) == (case.source_la, case.source_ref)
+    )
+
+
+async def _upns(session: AsyncSession, upns: Sequence[str]) -> dict[tuple[str, str], UUID]:
+    found: dict[tuple[str, str], UUID] = {}
+    for some in in_chunks(upns):
+        rows = await session.execute(
+            select(CASES.c.la_code, CASES.c.upn, CASES.c.id).where(CASES.c.upn.in_(some))
+        )
+        found |= {(la, upn): case_id for la, upn, case_id in rows}
+    return found
+
+
+def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -> Decision:
+    if ctx.caller.las and not {snapshot.la, snapshot.mapped["la_code"]} & ctx.caller.las:
+        raise Refusal("forbidden", "This system may push cases of its own council only.")
+    if case is None:
+        decision = snapshots.first(
+            snapshot,
+            known.where,
+            case_id=uuid4(),
+            amendment_id=uuid7(),
+            go_live=ctx.settings.go_live,
+        )
+    else:
+        own = known.amendments.get(case.id, ())
+        decision = snapshots.newer(case, snapshot, own, known.where, amendment_id=uuid7())
+    _one_child(decision.after, known)
+    return decision
+
+
+def _one_child(case: Case, known: Known) -> None:
+    """Two references with one UPN are one child entered twice, or two children mixed up: for a person to settle."""
+    if case.upn is None:
+        return
+    holder = known.upns.setdefault((case.la_code, case.upn), case.id)
+    if holder != case.id:
+        raise conflict("duplicate-child", "/child/upn")
+
+
+def _outcome(snapshot: Snapshot, decision: Decision) -> Outcome:
+    status = "created" if decision.before is None else "updated" if decision.changes else "unchanged"
+    return {
+        "status": status,
+        "case_id": str(decision.after.id),
+        "version": decision.after.version,
+        "source_version": snapshot.version,
+    }
+
+
+async def _quarantine(
+    session: AsyncSession, refused: Sequence[tuple[Snapshot, Refusal, UUID | None]]
+) -> None:
+    """Keep what contradicts the register; the same snapshot again is counted, not kept twice."""
+    now = session.info["clock"].now()
+    for snapshot, refusal, case_id in refused:
+        code = next((fault.code for fault in refusal.errors), refusal.slug)
+        if refusal.slug != "conflict" or code not in CONFLICTS:
+            continue
+        values = {
+            "id": uuid7(),
+            "source": snapshot.source,
+            "source_la": snapshot.la,
+            "la_code": snapshot.mapped["la_code"],
+            "ref": snapshot.ref,
+            "version": snapshot.version,
+            "code": code,
+            "digest": snapshot.digest,
+            "mapped": dict(snapshot.mapped),
+            "case_id": case_id,
+            "times": 1,
+            "received_at": now,
+            "last_at": now,
+        }
+        statement = upsert(session, QUARANTINE).values(values)
+        unique = ["source", "source_la", "ref", "version", "code", "digest"]
+        again = {"times": QUARANTINE.c.times + 1, "last_at": now}
+        await session.execute(statement.on_conflict_do_update(index_elements=unique, set_=again))

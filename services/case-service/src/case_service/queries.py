@@ -1,0 +1,176 @@
+"""Reading cases, their history, their amendments, the register of institutions and the quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+from sqlalchemy import ColumnElement, RowMapping, and_, false, or_, select, true
+
+from case_service import views
+from case_service.store import AMENDMENTS, CASES, CHANGES, CORRECTIONS, INSTITUTIONS, amendment_of, case_of
+from case_service.tables import CaseRow, InstitutionRow, QuarantineRow
+from service_kit.access import Caller, Predicate, Scopes
+from service_kit.context import Context
+from service_kit.paging import PageRequest
+from service_kit.problems import Refusal
+
+QUARANTINE = QuarantineRow.__table__  # type: ignore[attr-defined]
+
+
+def _own_la(caller: Caller) -> ColumnElement[bool]:
+    """The council is responsible, or does the work for another."""
+    las = sorted(caller.las)
+    return or_(CASES.c.la_code.in_(las), CASES.c.administering_la.in_(las))
+
+
+def _own_school(caller: Caller) -> ColumnElement[bool]:
+    """The child is placed there now: access ends with a move."""
+    return and_(CASES.c.urn == caller.org_id, CASES.c.urn.is_not(None))
+
+
+def _nothing(_: Caller) -> ColumnElement[bool]:
+    return false()
+
+
+def _everything(_: Caller) -> ColumnElement[bool]:
+    return true()
+
+
+SCOPES: Scopes = {
+    CaseRow: {
+        Predicate.own_la: _own_la,
+        Predicate.own_school: _own_school,
+        # A source writes its own records and reads none.
+        Predicate.own_source: _nothing,
+    },
+    # The register of institutions is public knowledge.
+    InstitutionRow: dict.fromkeys(Predicate, _everything),
+    QuarantineRow: {
+        Predicate.own_la: lambda caller: (
+            QUARANTINE.c.la_code.in_(sorted(caller.las)) | QUARANTINE.c.source_la.in_(sorted(caller.las))
+        ),
+        Predicate.own_school: _nothing,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list of cases may be narrowed by; all given ones hold together."""
+
+    la: str | None = None
+    urn: str | None = None
+    officer: str | None = None
+    status: str | None = None
+    phase: str | None = None
+    updated_since: datetime | None = None
+
+    def where(self) -> list[ColumnElement[bool]]:
+        columns: Mapping[str, Any] = {
+            "la_code": self.la,
+            "urn": self.urn,
+            "officer": self.officer,
+            "status": self.status,
+            "phase": self.phase,
+        }
+        found = [CASES.c[name] == value for name, value in columns.items() if value is not None]
+        return [*found, CASES.c.updated_at >= self.updated_since] if self.updated_since else found
+
+
+async def list_cases(ctx: Context, filters: Filters, paging: PageRequest) -> Response:
+    """A page of the caller's cases, the one changed longest ago first."""
+    order = (CASES.c.updated_at, CASES.c.id)
+    query = select(CASES).where(ctx.visible(CaseRow), paging.after(*order), *filters.where())
+    async with ctx.read() as session:
+        rows = (await session.execute(query.order_by(*order).limit(paging.fetch))).mappings().all()
+    page = paging.page(rows, lambda row: (row["updated_at"], row["id"]), lambda row: _case(ctx, row))
+    return ctx.answer(200, page)
+
+
+async def read_case(ctx: Context, case_id: UUID) -> Response:
+    """One case with its ETag."""
+    row = await _row(ctx, case_id)
+    return ctx.answer(200, _case(ctx, row), etag=row["version"])
+
+
+async def read_history(ctx: Context, case_id: UUID, paging: PageRequest) -> Response:
+    """Every version of a case in order. Who did it is shown to the council only."""
+    await _row(ctx, case_id)
+    query = select(CHANGES).where(CHANGES.c.case_id == case_id, paging.after(CHANGES.c.version))
+    async with ctx.read() as session:
+        rows = (await session.execute(query.order_by(CHANGES.c.version).limit(paging.fetch))).mappings().all()
+    hidden = {"who": None} if ctx.caller.role == "school" else {}
+    page = paging.page(
+        rows, lambda row: (row["version"],), lambda row: views.HistoryEntry(**{**row, **hidden})
+    )
+    return ctx.answer(200, page)
+
+
+async def list_corrections(ctx: Context, case_id: UUID, paging: PageRequest) -> Response:
+    """The corrections of a case, oldest first."""
+    await _row(ctx, case_id)
+    query = select(CORRECTIONS).where(CORRECTIONS.c.case_id == case_id, paging.after(CORRECTIONS.c.id))
+    async with ctx.read() as session:
+        rows = (await session.execute(query.order_by(CORRECTIONS.c.id).limit(paging.fetch))).mappings().all()
+    return ctx.answer(
+        200, paging.page(rows, lambda row: (row["id"],), lambda row: views.CorrectionView(**row))
+    )
+
+
+async def list_amendments(ctx: Context, case_id: UUID, paging: PageRequest) -> Response:
+    """The amendments of a case, oldest first; the reasons for dropping one are the council's own."""
+    case = await _row(ctx, case_id)
+    query = select(AMENDMENTS).where(AMENDMENTS.c.case_id == case_id, paging.after(AMENDMENTS.c.id))
+    async with ctx.read() as session:
+        rows = (await session.execute(query.order_by(AMENDMENTS.c.id).limit(paging.fetch))).mappings().all()
+    hidden = {"reasons": None} if ctx.caller.role == "school" else {}
+
+    def view(row: RowMapping) -> views.NoticeView:
+        shown = views.notice_view(amendment_of(row), case_version=case["version"])
+        return shown.model_copy(update=hidden)
+
+    return ctx.answer(200, paging.page(rows, lambda row: (row["id"],), view))
+
+
+async def read_institution(ctx: Context, urn: str) -> Response:
+    """One institution of the register."""
+    query = select(INSTITUTIONS).where(INSTITUTIONS.c.urn == urn, ctx.visible(InstitutionRow))
+    async with ctx.read() as session:
+        row = (await session.execute(query)).mappings().first()
+    if row is None:
+        raise Refusal("not-found")
+    return ctx.answer(200, views.InstitutionView(**row))
+
+
+async def list_quarantine(ctx: Context, source: str, paging: PageRequest) -> Response:
+    """Snapshots of a source that contradict the register, oldest first."""
+    order = (QUARANTINE.c.received_at, QUARANTINE.c.id)
+    query = select(QUARANTINE).where(
+        QUARANTINE.c.source == source, ctx.visible(QuarantineRow), paging.after(*order)
+    )
+    async with ctx.read() as session:
+        rows = (await session.execute(query.order_by(*order).limit(paging.fetch))).mappings().all()
+    page = paging.page(
+        rows,
+        lambda row: (row["received_at"], row["id"]),
+        lambda row: views.QuarantineView.model_validate(row),
+    )
+    return ctx.answer(200, page)
+
+
+async def _row(ctx: Context, case_id: UUID) -> RowMapping:
+    query = select(CASES).where(CASES.c.id == case_id, ctx.visible(CaseRow))
+    async with ctx.read() as session:
+        row = (await session.execute(query)).mappings().first()
+    if row is None:
+        raise Refusal("not-found")
+    return row
+
+
+def _case(ctx: Context, row: RowMapping) -> views.CaseView:
+    return views.case_view(case_of(row), row["updated_at"], role=ctx.caller.role)

@@ -1,0 +1,178 @@
+"""Loading cases as values and storing decisions: one way for a single command, a batch of 500 and the daily job.
+
+`save` writes the case, its history, its amendments and corrections, and the events, in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, bindparam, insert, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from case_service.domain.case import (
+    Ages,
+    Amendment,
+    AmendmentState,
+    Case,
+    CaseStatus,
+    Change,
+    Circumstances,
+    Decision,
+)
+from case_service.tables import AmendmentRow, CaseRow, ChangeRow, CorrectionRow, InstitutionRow
+from ehcp_contracts.events import Facts
+from service_kit.database import in_chunks, upsert
+from service_kit.ids import uuid7
+from service_kit.outbox import Outgoing, publish_all
+
+CASES = CaseRow.__table__  # type: ignore[attr-defined]
+AMENDMENTS = AmendmentRow.__table__  # type: ignore[attr-defined]
+CHANGES = ChangeRow.__table__  # type: ignore[attr-defined]
+CORRECTIONS = CorrectionRow.__table__  # type: ignore[attr-defined]
+INSTITUTIONS = InstitutionRow.__table__  # type: ignore[attr-defined]
+
+_FIELDS = tuple(field.name for field in fields(Case))
+_AMENDMENT_FIELDS = tuple(field.name for field in fields(Amendment))
+
+
+async def load(session: AsyncSession, where: ColumnElement[bool], *, lock: bool = True) -> list[Case]:
+    """Cases as values. `lock` holds the rows until the transaction ends, in one order for everybody."""
+    query = select(CASES).where(where).order_by(CASES.c.id)
+    rows = await session.execute(query.with_for_update() if lock else query)
+    return [case_of(row) for row in rows.mappings()]
+
+
+def case_of(row: RowMapping) -> Case:
+    """A row of `cases` as the domain knows it."""
+    values = {name: row[name] for name in _FIELDS}
+    values["status"] = CaseStatus(values["status"])
+    values["facts"] = Facts.model_validate(values["facts"]) if values["facts"] else None
+    return Case(**values)
+
+
+async def amendments_of(session: AsyncSession, case_ids: Sequence[UUID]) -> dict[UUID, list[Amendment]]:
+    """The amendments of some cases, oldest first."""
+    found: dict[UUID, list[Amendment]] = {case_id: [] for case_id in case_ids}
+    for ids in in_chunks(case_ids):
+        rows = await session.execute(
+            select(AMENDMENTS).where(AMENDMENTS.c.case_id.in_(ids)).order_by(AMENDMENTS.c.id)
+        )
+        for row in rows.mappings():
+            found[row["case_id"]].append(amendment_of(row))
+    return found
+
+
+def amendment_of(row: RowMapping) -> Amendment:
+    """A row of `amendments` as the domain knows it."""
+    values = {name: row[name] for name in _AMENDMENT_FIELDS}
+    return Amendment(**{**values, "state": AmendmentState(values["state"])})
+
+
+async def circumstances(session: AsyncSession, today: date, urns: Iterable[str | None]) -> Circumstances:
+    """Today, and the ages of these institutions as far as the register has them."""
+    wanted = sorted({urn for urn in urns if urn})
+    ages: dict[str, Ages] = {}
+    for some in in_chunks(wanted):
+        table = INSTITUTIONS.c
+        rows = await session.execute(
+            select(table.urn, table.low_age, table.high_age).where(table.urn.in_(some))
+        )
+        ages |= {urn: Ages(low, high) for urn, low, high in rows}
+    return Circumstances(today, ages)
+
+
+async def save(session: AsyncSession, decisions: Sequence[Decision], *, who: str, today: date) -> None:
+    """Store decisions and publish their events: a handful of statements however many there are."""
+    now = session.info["clock"].now()
+    new = [_row(d.after) | {"created_at": now, "updated_at": now} for d in decisions if d.before is None]
+    if new:
+        await session.execute(insert(CASES), new)
+    await _update_cases(session, [d for d in decisions if d.before is not None and d.after != d.before], now)
+    await _record(session, decisions, who, now, today)
+    await _save_amendments(session, [a for d in decisions for a in d.amendments])
+    await _save_corrections(session, decisions, who, now)
+
+
+def _row(case: Case) -> dict[str, Any]:
+    row = {name: getattr(case, name) for name in _FIELDS}
+    row["status"] = case.status.value
+    row["facts"] = case.facts.model_dump(mode="json") if case.facts else None
+    return row
+
+
+async def _update_cases(session: AsyncSession, decisions: Sequence[Decision], now: Any) -> None:
+    """Everything but what never changes; `updated_at` moves only with the version, so readers see real changes."""
+    changed = [_row(d.after) | {"updated_at": now, "which": d.after.id} for d in decisions if d.changes]
+    silent = [_row(d.after) | {"which": d.after.id} for d in decisions if not d.changes]
+    for rows, extra in ((changed, ("updated_at",)), (silent, ())):
+        if rows:
+            columns = [name for name in (*_FIELDS, *extra) if name != "id"]
+            statement = update(CASES).where(CASES.c.id == bindparam("which"))
+            await session.execute(statement.values({c: bindparam(c) for c in columns}), rows)
+
+
+async def _record(
+    session: AsyncSession, decisions: Sequence[Decision], who: str, now: Any, today: date
+) -> None:
+    steps = [(d, number, change) for d in decisions for number, change in _numbered(d)]
+    told = [
+        Outgoing(change.event, d.after.id, d.after.la_code, f"/v1/cases/{d.after.id}")
+        for d, _, change in steps
+        if change.event is not None
+    ]
+    ids = iter(await publish_all(session, told))
+    rows = [
+        {
+            "case_id": d.after.id,
+            "version": number,
+            "what": change.what,
+            "fields": list(change.fields),
+            "event_id": next(ids) if change.event is not None else None,
+            "event_type": change.event.wire_type if change.event is not None else None,
+            "who": who,
+            "at": now,
+            "business_date": today,
+        }
+        for d, number, change in steps
+    ]
+    if rows:
+        await session.execute(insert(CHANGES), rows)
+
+
+def _numbered(decision: Decision) -> Iterable[tuple[int, Change]]:
+    first = decision.after.version - len(decision.changes) + 1
+    return enumerate(decision.changes, first)
+
+
+async def _save_amendments(session: AsyncSession, amendments: Sequence[Amendment]) -> None:
+    for some in in_chunks(amendments):
+        rows = [asdict(amendment) | {"state": amendment.state.value} for amendment in some]
+        statement = upsert(session, AMENDMENTS).values(rows)
+        replaced: Mapping[str, Any] = {
+            name: statement.excluded[name] for name in _AMENDMENT_FIELDS if name not in ("id", "case_id")
+        }
+        await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=replaced))
+
+
+async def _save_corrections(session: AsyncSession, decisions: Sequence[Decision], who: str, now: Any) -> None:
+    rows = [
+        asdict(correction)
+        | {
+            "id": uuid7(),
+            "case_id": d.after.id,
+            "version": d.after.version,
+            "field": correction.field.value,
+            "reason": correction.reason.value,
+            "who": who,
+            "at": now,
+        }
+        for d in decisions
+        for correction in d.corrections
+    ]
+    if rows:
+        await session.execute(insert(CORRECTIONS), rows)

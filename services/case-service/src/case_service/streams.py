@@ -1,0 +1,123 @@
+"""NDJSON in and out: lines in chunks for set-based work, results back in the order of the lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from pydantic import ValidationError
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from case_service.bodies import REF
+from service_kit.api import NDJSON, Line
+from service_kit.database import Unavailable
+from service_kit.problems import Refusal, faults, problem_document
+from service_kit.strict import Body
+
+log = structlog.get_logger(__name__)
+CHUNK = 500
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[B]):
+    """A line that was read: its body, or why it is refused. `name` identifies it in the result: the reference of a
+    case, the URN of an institution; None if the line has none that looks like one."""
+
+    number: int
+    body: B | None = None
+    refusal: Refusal | None = None
+    name: str | None = None
+
+
+Outcome = dict[str, Any] | Refusal
+"""What became of an item: the fields of its result line, or why it was refused."""
+
+
+class Results(StreamingResponse):
+    """A streamed answer to a streamed request. It leaves `receive` to the body: Starlette would listen there for a
+    disconnect and take away lines that are still to be read."""
+
+    media_type = NDJSON
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream_response(send)
+
+
+def read(line: Line, model: type[B], named: str) -> Item[B]:
+    """Validate a line; the refusal never repeats the input."""
+    if line.refusal is not None:
+        return Item(line.number, refusal=line.refusal)
+    name = _name(line.value, named)
+    try:
+        return Item(line.number, model.model_validate(line.value), name=name)
+    except ValidationError as error:
+        found = faults(error.errors(include_input=False, include_url=False))
+        return Item(line.number, refusal=Refusal("validation", errors=found), name=name)
+
+
+def _name(value: Any, named: str) -> str | None:
+    """The identifying field, if it has the form of a reference: any other text is input and stays out."""
+    found = value.get(named) if isinstance(value, dict) else None
+    return found if isinstance(found, str) and REF.fullmatch(found) else None
+
+
+async def chunks(
+    lines: AsyncIterator[Line], model: type[B], key: Callable[[B], Hashable], *, named: str
+) -> AsyncIterator[list[Item[B]]]:
+    """Items in chunks of up to `CHUNK`; a key that comes again begins a new chunk, so order within a key holds."""
+    held: list[Item[B]] = []
+    keys: set[Hashable] = set()
+    async for line in lines:
+        item = read(line, model, named)
+        held_as = key(item.body) if item.body is not None else None
+        if len(held) >= CHUNK or (held_as is not None and held_as in keys):
+            yield held
+            held, keys = [], set()
+        held.append(item)
+        if held_as is not None:
+            keys.add(held_as)
+    if held:
+        yield held
+
+
+async def guarded(
+    items: list[Item[B]], apply: Callable[[list[Item[B]]], Any]
+) -> AsyncIterator[tuple[Item[B], Outcome]]:
+    """Apply a chunk in one transaction. If it fails as a whole, its lines are applied one by one, so that the line at
+    fault harms no other."""
+    try:
+        outcomes: list[Outcome] = await apply(items)
+    except Unavailable:
+        outcomes = [item.refusal or Refusal("unavailable") for item in items]
+    except Exception as error:
+        log.warning("a chunk failed; taking its lines one by one", error=type(error).__name__)
+        outcomes = [await _alone(item, apply) for item in items]
+    for item, outcome in zip(items, outcomes, strict=True):
+        yield item, outcome
+
+
+async def _alone(item: Item[B], apply: Callable[[list[Item[B]]], Any]) -> Outcome:
+    try:
+        (outcome,) = await apply([item])
+    except Unavailable:
+        return Refusal("unavailable")
+    except Exception as error:
+        log.error("a line could not be applied", line=item.number, error=type(error).__name__)
+        return Refusal("internal")
+    found: Outcome = outcome
+    return found
+
+
+def result(item: Item[Any], outcome: Outcome, *, named: str, public_url: str) -> bytes:
+    """One result line."""
+    document: dict[str, Any] = {"line": item.number, named: item.name}
+    if isinstance(outcome, Refusal):
+        document |= {"status": "rejected", "problem": problem_document(outcome, public_url)}
+    else:
+        document |= outcome
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
