@@ -12,6 +12,7 @@ from ehcp_contracts.events import (
     Event,
     ReviewConcluded,
     ReviewDecided,
+    ReviewMeetingHeld,
 )
 
 
@@ -45,7 +46,7 @@ SERVICES = (
         "case-service",
         "the child's case: the plan and its versions, amendment notices, placement, ceasing",
         CASES,
-        (ReviewDecided, ReviewConcluded),
+        (ReviewMeetingHeld, ReviewDecided, ReviewConcluded),
     ),
     ServiceEntry(
         "review-scheduler",

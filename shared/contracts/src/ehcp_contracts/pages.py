@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ehcp_contracts import asyncapi
@@ -98,24 +98,28 @@ def asyncapi_file(name: str = asyncapi.HUB) -> str | None:
     return _json(asyncapi.document(name)) if name in asyncapi.names() else None
 
 
-def _render(template: str, **values: object) -> str:
-    return _templates().get_template(template).render(style=Markup(STYLE), **values)
-
-
 @cache
-def _templates() -> Environment:
-    templates = Environment(
-        loader=PackageLoader("ehcp_contracts"),
+def templates(*packages: str) -> Environment:
+    """The templates of these pages, and of further packages that extend `base.html` for pages of the same
+    look."""
+    loaders = [PackageLoader(package) for package in (*packages, "ehcp_contracts")]
+    made = Environment(
+        loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    table = templates.get_template("fields.html")
-    templates.globals["fields_table"] = lambda caption, fields: Markup(
+    table = made.get_template("fields.html")
+    made.globals["style"] = Markup(STYLE)
+    made.globals["fields_table"] = lambda caption, fields: Markup(
         table.render(caption=caption, fields=fields)
     )
-    return templates
+    return made
+
+
+def _render(template: str, **values: object) -> str:
+    return templates().get_template(template).render(**values)
 
 
 def _topics() -> list[tuple[str, str, list[Mapping[str, object]]]]:
