@@ -1,0 +1,278 @@
+"""HTTP: reviews, their dates and meeting chain, and the caseload of officers."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Response
+from pydantic import Field
+
+from ehcp_contracts.events import Outcome, ReviewKind
+from review_scheduler import commands, queries
+from review_scheduler.domain.steps import OverrideReason, next_step
+from review_scheduler.queries import StatusFilter, Wanted
+from review_scheduler.tables import Review
+from service_kit import Ctx, allow
+from service_kit import api as kit
+from service_kit.paging import Page, Paging
+from service_kit.strict import Body, Instant, IsoDate, LaCode, StrictEnum, Text, Urn, View
+
+router = kit.router(tags=["reviews"])
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------
+
+
+class Breach(View):
+    """Something not done as it must be. `force` says by what: law or policy."""
+
+    code: str
+    rule_id: str
+    force: str
+    due_on: date | None
+    on: date
+    days_late: int | None
+
+
+class NextStep(View):
+    """What the review waits for, by when, and who is to do it."""
+
+    what: str
+    by: date | None
+    who: str
+
+
+class ReviewView(View):
+    """A review with its dates. A due date is the last compliant day, itself included; `alternative_due_on` the other
+    reading of the law; `overdue_since` the first day on which it was late, while it is open."""
+
+    id: UUID
+    case_id: UUID
+    kind: ReviewKind
+    status: str
+    due_on: date
+    alternative_due_on: date | None
+    latest_meeting_on: date
+    overdue_since: date | None
+    rule_id: str
+    citation: str
+    counts_as_statutory: bool
+    meeting_on: date | None
+    notice_due: date | None
+    advice_due: date | None
+    held_on: date | None
+    report_due: date | None
+    report_received_on: date | None
+    decision_due: date | None
+    final_longstop: date | None
+    outcome: Outcome | None
+    notified_on: date | None
+    override_reason: OverrideReason | None
+    notice_sent_on: date | None
+    amended_plan_issued_on: date | None
+    amendment_dropped_on: date | None
+    concluded_on: date | None
+    days_late: int | None
+    withdrawn_because: str | None
+    satisfied_by: UUID | None
+    breaches: list[Breach]
+    missed_before_arrival: list[str]
+    next_step: NextStep | None
+    urn: str | None
+    setting: str | None
+    responsible_la: str
+    administering_la: str
+    icb: str | None
+    social_care_team: str | None
+    officer: str | None
+    opened_on: date
+    closed_on: date | None
+    version: int
+    updated_at: datetime
+
+
+class ReckonedDate(View):
+    """One date, the rule it stands on, and what a lawyer could still read otherwise."""
+
+    name: str
+    on: date
+    rule_id: str
+    citation: str
+    force: str
+    text: str
+    open_points: list[str]
+
+
+class ReviewDates(View):
+    """Every date of a review with its reason, in the order in which they fall."""
+
+    review_id: UUID
+    kind: ReviewKind
+    dates: list[ReckonedDate]
+
+
+class OfficerView(View):
+    """An officer's caseload; `officer` is null for what nobody has. `due_in_30_days` counts today and the next 30 days."""
+
+    officer: str | None
+    responsible_la: str
+    plans: int
+    open_reviews: int
+    overdue: int
+    due_in_30_days: int
+
+
+def _view(row: Any, missed: list[str], today: date) -> ReviewView:
+    """From a row of the list, or a `Review`."""
+    shown = {name: getattr(row, name) for name in _COLUMNS}
+    overdue = row.closed_on is None and row.due_on < today
+    return ReviewView(
+        **shown,
+        overdue_since=date.fromordinal(row.due_on.toordinal() + 1) if overdue else None,
+        missed_before_arrival=missed,
+        next_step=next_step(row, today),
+    )
+
+
+_COMPUTED = {"overdue_since", "missed_before_arrival", "next_step"}
+_COLUMNS = [name for name in ReviewView.model_fields if name not in _COMPUTED]
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+class BookMeeting(Body):
+    """`covers`: other open reviews of the child that the same meeting serves; each keeps its own due date."""
+
+    meeting_on: IsoDate
+    covers: tuple[StrictEnum[ReviewKind], ...] = Field(default=(), max_length=3, strict=False)
+
+
+class HoldMeeting(Body):
+    """The day on which the meeting took place; `covers` as for booking."""
+
+    held_on: IsoDate
+    covers: tuple[StrictEnum[ReviewKind], ...] = Field(default=(), max_length=3, strict=False)
+
+
+class ReceiveReport(Body):
+    """The day on which the report of the meeting reached the council."""
+
+    received_on: IsoDate
+
+
+class Decide(Body):
+    """The decision and the day on which it was notified (sent). `override_reason` is needed without a meeting and leaves
+    a breach on record. `full_process`: an under-five interim that was run as a full review."""
+
+    outcome: StrictEnum[Outcome]
+    notified_on: IsoDate
+    override_reason: StrictEnum[OverrideReason] | None = None
+    full_process: bool | None = None
+
+
+# --- routes -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/v1/reviews", response_model=Page[ReviewView], dependencies=[allow("reviews.list")])
+async def list_reviews(
+    ctx: Ctx,
+    paging: Paging,
+    urn: Annotated[Urn | None, Query(description="school")] = None,
+    la: Annotated[LaCode | None, Query(description="responsible or administering council")] = None,
+    officer: Annotated[str | None, Text(100), Query(description="officer's reference")] = None,
+    status: Annotated[StatusFilter | None, Query()] = None,
+    kind: Annotated[ReviewKind | None, Query()] = None,
+    due_before: Annotated[IsoDate | None, Query(description="due earlier than this day")] = None,
+    updated_since: Annotated[
+        Instant | None, Query(description="changed at or after this instant; sorts by it")
+    ] = None,
+) -> Response:
+    """Reviews, by due date; with `updated_since`, by the time of their last change."""
+    wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since)
+    rows, missed = await queries.list_reviews(ctx, wanted, paging)
+    today = ctx.clock.today()
+    page = paging.page(
+        rows,
+        key=lambda row: (row.updated_at if updated_since else row.due_on, row.id),
+        view=lambda row: _view(row, missed.get(row.id, []), today),
+    )
+    return ctx.answer(200, page)
+
+
+@router.get("/v1/reviews/{review_id}", response_model=ReviewView, dependencies=[allow("reviews.read")])
+async def read_review(review_id: UUID, ctx: Ctx) -> Response:
+    """One review; its version is the ETag."""
+    review, missed = await queries.read_review(ctx, review_id)
+    return ctx.answer(200, _view(review, missed, ctx.clock.today()), etag=review.version)
+
+
+@router.get(
+    "/v1/reviews/{review_id}/dates", response_model=ReviewDates, dependencies=[allow("reviews.explain")]
+)
+async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
+    """Why each date of a review is that date."""
+    review, _ = await queries.read_review(ctx, review_id)
+    dates = sorted(review.dates, key=lambda day: (day["on"], day["name"]))
+    found = [ReckonedDate.model_validate(day) for day in dates]
+    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=found)
+    return ctx.answer(200, view, etag=review.version)
+
+
+@router.post(
+    "/v1/reviews/{review_id}/meeting", response_model=ReviewView, dependencies=[allow("reviews.book")]
+)
+async def book_meeting(review_id: UUID, body: BookMeeting, ctx: Ctx) -> Response:
+    """Book the meeting, or move it. Too short a notice is recorded as a breach, not refused."""
+    async with ctx.write() as tx:
+        return _changed(ctx, tx, await commands.book(ctx, tx, review_id, body.meeting_on, body.covers))
+
+
+@router.post("/v1/reviews/{review_id}/held", response_model=ReviewView, dependencies=[allow("reviews.hold")])
+async def hold_meeting(review_id: UUID, body: HoldMeeting, ctx: Ctx) -> Response:
+    """Record that the meeting was held."""
+    async with ctx.write() as tx:
+        return _changed(ctx, tx, await commands.hold(ctx, tx, review_id, body.held_on, body.covers))
+
+
+@router.post(
+    "/v1/reviews/{review_id}/report", response_model=ReviewView, dependencies=[allow("reviews.report")]
+)
+async def receive_report(review_id: UUID, body: ReceiveReport, ctx: Ctx) -> Response:
+    """Record the report of the meeting."""
+    async with ctx.write() as tx:
+        return _changed(ctx, tx, await commands.report(ctx, tx, review_id, body.received_on))
+
+
+@router.post(
+    "/v1/reviews/{review_id}/decision", response_model=ReviewView, dependencies=[allow("reviews.decide")]
+)
+async def decide(review_id: UUID, body: Decide, ctx: Ctx) -> Response:
+    """Record the decision that was notified."""
+    async with ctx.write() as tx:
+        changed = await commands.decide(
+            ctx,
+            tx,
+            review_id,
+            body.outcome,
+            body.notified_on,
+            override=body.override_reason,
+            full_process=body.full_process,
+        )
+        return _changed(ctx, tx, changed)
+
+
+@router.get("/v1/officers", response_model=Page[OfficerView], dependencies=[allow("officers.list")])
+async def list_officers(ctx: Ctx, paging: Paging) -> Response:
+    """The caseload per officer: running plans, open reviews, overdue ones, and those due in 30 days."""
+    rows = await queries.caseloads(ctx, paging)
+    page = paging.page(rows, key=lambda row: (row.responsible_la, row.name), view=OfficerView.model_validate)
+    return ctx.answer(200, page)
+
+
+def _changed(ctx: Ctx, tx: Any, changed: commands.Changed) -> Response:
+    review: Review = changed.review
+    answer: Response = tx.answer(200, _view(review, changed.missed, ctx.clock.today()), etag=review.version)
+    return answer

@@ -1,0 +1,79 @@
+"""The daily tick: announces the stages whose day has come, each once per review and stage.
+
+A stage is taken by the same statement that marks it sent, so a second tick, or a second process, finds nothing left.
+Thousands of stages cost a few statements for every thousand; what is not due costs nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, literal_column, select, tuple_, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from review_scheduler import announcements
+from review_scheduler.domain.stages import ORDER, Stage, StageState
+from review_scheduler.tables import PENDING, Review, StageRow
+from service_kit import Hub, Outgoing, publish_all
+
+log = structlog.get_logger(__name__)
+AT_ONCE = 1000
+
+
+async def tick(hub: Hub, today: date) -> None:
+    """Announce every pending stage up to `today`, in the order of its day. Each portion is one transaction, so a tick
+    that is cut off goes on where it stopped."""
+    announced = 0
+    while True:
+        async with hub.db.write() as tx:
+            portion = await announce_due(tx, today, AT_ONCE)
+        announced += portion
+        if portion < AT_ONCE:
+            break
+    log.info("tick", day=today.isoformat(), count=announced)
+
+
+async def announce_due(tx: AsyncSession, today: date, at_once: int) -> int:
+    """Announce up to `at_once` pending stages; returns how many."""
+    taken = await _take(tx, today, at_once)
+    reviews = await _reviews(tx, {row.review_id for row in taken})
+    outgoing = []
+    for row in sorted(taken, key=lambda row: (row.on, ORDER[Stage(row.stage)], row.review_id)):
+        review = reviews[row.review_id]
+        event = announcements.stage_reached(review, Stage(row.stage))
+        outgoing.append(Outgoing(event, review.case_id, review.responsible_la, f"/v1/reviews/{review.id}"))
+    await publish_all(tx, outgoing)
+    return len(outgoing)
+
+
+async def _take(tx: AsyncSession, today: date, at_once: int) -> list[Any]:
+    """Mark the next pending stages as sent and say which they were."""
+    table = StageRow.__table__  # type: ignore[attr-defined]
+    # As text, not as a parameter: only then is the partial index on pending stages used.
+    pending: ColumnElement[bool] = literal_column(PENDING)
+    key = tuple_(table.c.review_id, table.c.stage)
+    due = (
+        select(table.c.review_id, table.c.stage)
+        .where(pending, table.c.on <= today)
+        .order_by(table.c.on, table.c.review_id)
+        .limit(at_once)
+    )
+    statement = (
+        update(table)
+        .where(pending, key.in_(due))
+        .values(state=StageState.SENT.value, sent_on=today)
+        .returning(table.c.review_id, table.c.stage, table.c.on)
+    )
+    return list((await tx.execute(statement)).all())
+
+
+async def _reviews(tx: AsyncSession, ids: set[Any]) -> dict[Any, Review]:
+    columns = [
+        col(getattr(Review, name))
+        for name in ("id", "case_id", "kind", "due_on", "latest_meeting_on", "responsible_la")
+    ]
+    found = await tx.execute(select(*columns).where(col(Review.id).in_(sorted(ids))))
+    return {row.id: row for row in found.all()}  # type: ignore[misc]

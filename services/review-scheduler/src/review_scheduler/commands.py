@@ -1,0 +1,153 @@
+"""What callers do with a review: book its meeting, record it held, its report, and the decision.
+
+One meeting may serve several reviews of a child. What is recorded of it is recorded for all of them, and each keeps its
+own due date; the decision is announced once, each conclusion by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from ehcp_contracts.events import Outcome, ReviewKind
+from review_scheduler import announcements, queries
+from review_scheduler.docket import Docket
+from review_scheduler.domain import steps
+from review_scheduler.domain.obligations import Status, same_meeting
+from review_scheduler.domain.steps import OverrideReason, Step
+from review_scheduler.tables import Plan, Review
+from service_kit import Ctx, Fault, Refusal, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A review as it stands after a step, with the stages it missed before it came here."""
+
+    review: Review
+    missed: list[str]
+
+
+async def book(
+    ctx: Ctx, tx: Tx, review_id: UUID, meeting_on: date, covers: Sequence[ReviewKind] = ()
+) -> Changed:
+    """Set or move the meeting. `covers` names other open reviews of the child that the same meeting is to serve."""
+    docket, plan, review = await _take(ctx, tx, review_id)
+    steps.check_booking(meeting_on, plan.plan_first_made, docket.today)
+    for each in _serving(docket, plan, review, covers):
+        steps.take_step(each, Step.BOOK, docket.today)
+        previous, each.meeting_on = each.meeting_on, meeting_on
+        each.status = Status.BOOKED
+        each.breaches = [b for b in each.breaches if b["code"] not in steps.OF_THE_BOOKING]
+        docket.hang_on_meeting(each, meeting_on)
+        docket.breach(each, steps.booking_breaches(each, meeting_on, docket.today))
+        docket.touch(each)
+        if previous != meeting_on:
+            docket.announce(each, announcements.meeting_booked(each, previous))
+    return await _done(docket, review)
+
+
+async def hold(
+    ctx: Ctx, tx: Tx, review_id: UUID, held_on: date, covers: Sequence[ReviewKind] = ()
+) -> Changed:
+    """Record that the meeting was held; nobody is asked to plan it any more."""
+    docket, plan, review = await _take(ctx, tx, review_id)
+    for each in _serving(docket, plan, review, covers):
+        steps.take_step(each, Step.HOLD, held_on)
+        steps.check_held(each, held_on, plan.plan_first_made, docket.today)
+        if each.meeting_on != held_on:
+            each.breaches = [b for b in each.breaches if b["code"] not in steps.OF_THE_BOOKING]
+        each.meeting_on, each.held_on, each.status = held_on, held_on, Status.HELD
+        docket.hang_on_meeting(each, held_on)
+        docket.breach(each, steps.held_breaches(each, held_on))
+        docket.cancel_stages(each)
+        docket.touch(each)
+        docket.announce(each, announcements.meeting_held(each))
+    return await _done(docket, review)
+
+
+async def report(ctx: Ctx, tx: Tx, review_id: UUID, received_on: date) -> Changed:
+    """Record the report of the meeting. It may come after the decision: the decision never waits for it."""
+    docket, plan, review = await _take(ctx, tx, review_id)
+    others = docket.open_of(plan) if review.closed_on is None else await docket.concluded_of(plan)
+    for each in same_meeting(review, others):
+        steps.take_step(each, Step.REPORT, received_on)
+        steps.check_report(each, received_on, docket.today)
+        each.report_received_on = received_on
+        if each.status == Status.HELD:
+            each.status = Status.REPORTED
+        docket.breach(each, steps.report_breaches(each, received_on))
+        docket.touch(each)
+        docket.announce(each, announcements.report_received(each))
+    return await _done(docket, review)
+
+
+async def decide(
+    ctx: Ctx,
+    tx: Tx,
+    review_id: UUID,
+    outcome: Outcome,
+    notified_on: date,
+    *,
+    override: OverrideReason | None = None,
+    full_process: bool | None = None,
+) -> Changed:
+    """Record the decision that was notified. "Maintain" and "cease" conclude the review, "amend" once the amendment
+    notice has been sent as well. `full_process`: an under-five interim was run as a full review (regs 19 and 20)."""
+    docket, plan, review = await _take(ctx, tx, review_id)
+    together = same_meeting(review, docket.open_of(plan)) if review.held_on else [review]
+    for each in together:
+        steps.take_step(each, Step.DECIDE, notified_on, outcome=outcome, override=override)
+        steps.check_decision(each, notified_on, plan.plan_first_made, docket.today)
+        _set_process(each, review, full_process)
+        each.outcome, each.notified_on, each.status = outcome, notified_on, Status.DECIDED
+        if each.held_on is None:
+            each.override_reason = override
+        docket.breach(each, steps.decision_breaches(each, notified_on))
+        docket.cancel_stages(each)
+        docket.touch(each)
+    docket.announce(review, announcements.decided(review))
+    if outcome is not Outcome.AMEND or review.notice_sent_on:
+        docket.conclude(plan, together)
+    return await _done(docket, review)
+
+
+def _set_process(each: Review, asked: Review, full_process: bool | None) -> None:
+    if each is not asked or full_process is None:
+        return
+    if each.kind != ReviewKind.UNDER5_INTERIM and not full_process:
+        message = "Only an under-five interim may be held without the full process."
+        raise Refusal("validation", errors=[Fault("/full_process", "full-process-required", message)])
+    each.counts_as_statutory = full_process
+
+
+async def _take(ctx: Ctx, tx: Tx, review_id: UUID) -> tuple[Docket, Plan, Review]:
+    """The review in hand, open or closed, with all that hangs on its plan. Raises `Refusal` not-found or stale-version."""
+    seen = (await tx.session.execute(queries.one_review(ctx, review_id))).scalar_one_or_none()
+    if seen is None:
+        raise Refusal("not-found")
+    docket = await Docket.load(tx.session, [seen.case_id], today=ctx.clock.today(), now=ctx.clock.now())
+    plan = docket.plans[seen.case_id]
+    review = docket.review(plan, review_id) or seen
+    ctx.match(review.version)
+    return docket, plan, review
+
+
+def _serving(docket: Docket, plan: Plan, review: Review, covers: Sequence[ReviewKind]) -> list[Review]:
+    """The reviews that this meeting serves: those it serves already, and those the caller adds."""
+    found = same_meeting(review, docket.open_of(plan))
+    for kind in covers:
+        other = next((each for each in docket.open_of(plan) if each.kind == kind), None)
+        if other is None:
+            message = "There is no open review of this kind for the child."
+            raise Refusal("validation", errors=[Fault("/covers", "no-such-review", message)])
+        if other not in found:
+            found.append(other)
+    return found
+
+
+async def _done(docket: Docket, review: Review) -> Changed:
+    await docket.save()
+    missed = await queries.missed_stages(docket.tx, [review.id])
+    return Changed(review, missed.get(review.id, []))

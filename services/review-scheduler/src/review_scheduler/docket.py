@@ -1,0 +1,378 @@
+"""The docket: plans with their open reviews and stages, in memory for the length of one transaction.
+
+Commands and reactions change what is on it; `save` writes all of it set by set, so that a batch of thousands of
+plans costs a handful of statements, and one plan costs the same few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import Event, Facts, ReviewKind
+from review_scheduler import announcements
+from review_scheduler.domain.dates import Owed, meeting_chain
+from review_scheduler.domain.obligations import (
+    Move,
+    Open,
+    PlanFacts,
+    Status,
+    Withdraw,
+    WithdrawnBecause,
+    after_conclusion,
+    reconcile,
+    satisfied_by,
+)
+from review_scheduler.domain.policy import NATIONAL, Policy, policy_from
+from review_scheduler.domain.stages import (
+    ABOUT_THE_MEETING,
+    Planned,
+    Stage,
+    StageState,
+    plan_stages,
+    stage_days,
+)
+from review_scheduler.domain.steps import Breach, decision_breaches, late_review, notice_breaches
+from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, StageRow
+from service_kit import uuid7
+from service_kit.database import in_chunks
+from service_kit.outbox import Outgoing, publish_all
+
+
+@dataclass
+class Docket:
+    """Plans, their open reviews and the stages of these. `today` is the business date, `now` the instant."""
+
+    tx: AsyncSession
+    today: date
+    now: datetime
+    plans: dict[UUID, Plan] = field(default_factory=dict)
+    reviews: dict[UUID, list[Review]] = field(default_factory=dict)
+    stages: dict[UUID, dict[Stage, Planned]] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    traceparent: str | None = None
+    _new_plans: list[Plan] = field(default_factory=list)
+    _new_reviews: list[Review] = field(default_factory=list)
+    _changed_stages: set[tuple[UUID, Stage]] = field(default_factory=set)
+    _touched: set[UUID] = field(default_factory=set)
+    _rerouted: list[Plan] = field(default_factory=list)
+    _outgoing: list[Outgoing] = field(default_factory=list)
+
+    @classmethod
+    async def load(cls, tx: AsyncSession, cases: Iterable[UUID], *, today: date, now: datetime) -> Docket:
+        """Take these cases in hand. On PostgreSQL their plans are locked, in the order of their ids, so that two
+        writers of the same case take turns and never wait for each other in a circle."""
+        docket = cls(tx, today, now)
+        for some in in_chunks(sorted(set(cases))):
+            await docket._load(some)
+        for row in (await tx.execute(select(CouncilPolicy))).scalars():
+            docket.policies[row.la_code] = policy_from(row.settings)
+        return docket
+
+    async def _load(self, cases: Sequence[UUID]) -> None:
+        plans = select(Plan).where(col(Plan.case_id).in_(cases)).order_by(col(Plan.case_id)).with_for_update()
+        for plan in (await self.tx.execute(plans.execution_options(populate_existing=True))).scalars():
+            self.plans[plan.case_id] = plan
+        if not self.plans:
+            return
+        reviews = select(Review).where(col(Review.case_id).in_(cases), col(Review.closed_on).is_(None))
+        reviews = reviews.order_by(col(Review.id)).execution_options(populate_existing=True)
+        ids = []
+        for review in (await self.tx.execute(reviews)).scalars():
+            self.reviews.setdefault(review.case_id, []).append(review)
+            ids.append(review.id)
+        stage = StageRow.__table__.c  # type: ignore[attr-defined]
+        for some in in_chunks(ids):
+            rows = select(stage.review_id, stage.stage, stage.on, stage.state).where(
+                stage.review_id.in_(some)
+            )
+            for row in (await self.tx.execute(rows)).all():
+                planned = Planned(Stage(row.stage), row.on, StageState(row.state))
+                self.stages.setdefault(row.review_id, {})[planned.stage] = planned
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def open_of(self, plan: Plan) -> list[Review]:
+        """The open reviews of a plan, oldest first."""
+        return [review for review in self.reviews.get(plan.case_id, []) if review.closed_on is None]
+
+    async def concluded_of(self, plan: Plan) -> list[Review]:
+        """The concluded reviews of a plan, oldest first; rarely needed, so read when asked for."""
+        query = select(Review).where(
+            col(Review.case_id) == plan.case_id, col(Review.status) == Status.CONCLUDED.value
+        )
+        return list(
+            (await self.tx.execute(query.order_by(col(Review.concluded_on), col(Review.id)))).scalars()
+        )
+
+    def review(self, plan: Plan, review_id: UUID | None) -> Review | None:
+        """An open review of a plan by its id."""
+        return next((review for review in self.open_of(plan) if review.id == review_id), None)
+
+    def policy_of(self, row: Plan | Review) -> Policy:
+        """The settings of the council that does the work, which is the administering one."""
+        return self.policies.get(row.administering_la, NATIONAL)
+
+    # --- plans ----------------------------------------------------------------------------------------------------
+
+    def add(self, plan: Plan) -> None:
+        """A plan that is new here."""
+        self.plans[plan.case_id] = plan
+        self._new_plans.append(plan)
+
+    def route(self, plan: Plan, **routing: str | None) -> None:
+        """Say who is responsible for a plan now, and with it for its reviews, closed ones included: who may see them
+        moves with the child."""
+        changed = {name: value for name, value in routing.items() if getattr(plan, name) != value}
+        if not changed:
+            return
+        rows: list[Plan | Review] = [plan, *self.open_of(plan)]
+        for row in rows:
+            _set(row, changed)
+            self.touch(row)
+        self._rerouted.append(plan)
+
+    def touch(self, row: Plan | Review) -> None:
+        """A row changed: note when, and count a review's version once per transaction."""
+        row.updated_at = self.now
+        if isinstance(row, Review) and row.id not in self._touched:
+            self._touched.add(row.id)
+            row.version += 1
+
+    def reconcile(self, plan: Plan, *, corrected: bool = False) -> None:
+        """Make the open reviews those that the plan owes."""
+        by_id = {review.id: review for review in self.open_of(plan)}
+        for change in reconcile(facts_of(plan), by_id.values(), self.policy_of(plan), corrected=corrected):
+            match change:
+                case Open(owed):
+                    self.open(plan, owed)
+                case Move(review_id, owed):
+                    self.move(by_id[review_id], owed)
+                case Withdraw(review_id, reason):
+                    self.withdraw(by_id[review_id], reason)
+
+    # --- reviews --------------------------------------------------------------------------------------------------
+
+    def open(
+        self, plan: Plan, owed: Owed, *, held_on: date | None = None, notice_sent_on: date | None = None
+    ) -> Review:
+        """Open a review; with `held_on`, one whose meeting was held before the plan came here."""
+        review = Review(
+            **{name: getattr(plan, name) for name in ROUTING},
+            id=uuid7(),
+            case_id=plan.case_id,
+            kind=owed.kind,
+            status=Status.HELD if held_on else Status.DUE,
+            opened_on=self.today,
+            counts_as_statutory=owed.counts_as_statutory,
+            meeting_on=held_on,
+            held_on=held_on,
+            notice_sent_on=notice_sent_on,
+            updated_at=self.now,
+            **_dates_of(owed),
+        )
+        if held_on:
+            self.hang_on_meeting(review, held_on)
+        self._new_reviews.append(review)
+        self._touched.add(review.id)
+        self.reviews.setdefault(plan.case_id, []).append(review)
+        self.announce(review, announcements.scheduled(review))
+        self._plan_stages(review)
+        return review
+
+    def move(self, review: Review, owed: Owed) -> None:
+        """Give an open review other dates; what was announced stays announced."""
+        _set(review, _dates_of(owed))
+        if review.meeting_on:
+            self.hang_on_meeting(review, review.meeting_on)
+        self.touch(review)
+        self.announce(review, announcements.scheduled(review))
+        self._plan_stages(review)
+
+    def hang_on_meeting(self, review: Review, meeting: date) -> None:
+        """Set the dates that hang on the meeting; the due dates of the review itself stand."""
+        chain = meeting_chain(meeting, review.due_on, ReviewKind(review.kind), self.policy_of(review))
+        mine = {day.name for day in chain.dates}
+        kept = [day for day in review.dates if day["name"] not in mine]
+        review.dates = [*kept, *(day.to_json() for day in chain.dates)]
+        review.notice_due, review.advice_due = chain.notice_due, chain.advice_due
+        review.report_due, review.final_longstop = chain.report_due, chain.final_longstop
+        review.meeting_limb_due, review.decision_due = chain.meeting_limb_due, chain.decision_due
+
+    def breach(self, review: Review, breaches: Iterable[Breach]) -> None:
+        """Put breaches on record. They stay there; a later one of the same code takes the place of the earlier."""
+        new = {breach.code: breach.to_json() for breach in breaches}
+        if new:
+            review.breaches = [*(old for old in review.breaches if old["code"] not in new), *new.values()]
+
+    def conclude(self, plan: Plan, together: Sequence[Review]) -> None:
+        """Conclude reviews of one meeting: each against its own due date. Then the 12 months start anew, what they
+        satisfied falls away, and the next review is open at once."""
+        for review in together:
+            assert review.notified_on is not None
+            concluded_on = max(review.notified_on, review.notice_sent_on or review.notified_on)
+            review.concluded_on = concluded_on
+            self._late(review, concluded_on)
+            self._close(review, Status.CONCLUDED)
+            self.announce(review, announcements.concluded(review))
+        on = max(review.concluded_on for review in together if review.concluded_on)
+        facts = after_conclusion(facts_of(plan), together, on)
+        for review in satisfied_by(together, self.open_of(plan)):
+            review.satisfied_by = together[0].id
+            self._late(review, on)
+            self.withdraw(review, "satisfied")
+        plan.last_concluded, plan.facts = facts.last_concluded, facts.facts.model_dump(mode="json")
+        plan.interims_done_to, plan.phase_done_for = facts.interims_done_to, facts.phase_done_for
+        self.touch(plan)
+        self.reconcile(plan)
+
+    def conclude_anew(self, review: Review, on: date) -> None:
+        """Correct the day on which a review was concluded, and judge it against that day."""
+        review.concluded_on = on
+        self._rejudge(review, "review-late", late_review(review, on))
+        if review.held_on and review.notified_on:
+            self._rejudge(review, "decision-late", decision_breaches(review, review.notified_on))
+        review.days_late = max(0, (on - review.due_on).days)
+        self.touch(review)
+
+    def judge_notice(self, review: Review, sent_on: date) -> None:
+        """Hold the day of the amendment notice against the four weeks."""
+        self._rejudge(review, "notice-late", notice_breaches(review, sent_on))
+        self.touch(review)
+
+    def _rejudge(self, review: Review, code: str, breaches: Iterable[Breach]) -> None:
+        review.breaches = [old for old in review.breaches if old["code"] != code]
+        self.breach(review, breaches)
+
+    def withdraw(self, review: Review, because: WithdrawnBecause) -> None:
+        """End a review that is no longer owed."""
+        review.withdrawn_because = because
+        self._close(review, Status.WITHDRAWN)
+        self.announce(review, announcements.withdrawn(review, because))
+
+    def _late(self, review: Review, ended_on: date) -> None:
+        """A review that ended late stays on record with its days late (`review_late`)."""
+        review.days_late = max(0, (ended_on - review.due_on).days)
+        self.breach(review, late_review(review, ended_on))
+
+    def _close(self, review: Review, status: Status) -> None:
+        review.status, review.closed_on = status, self.today
+        self.cancel_stages(review, tuple(Stage))
+        self.touch(review)
+
+    # --- stages and events ----------------------------------------------------------------------------------------
+
+    def announce(self, review: Review, event: Event) -> None:
+        """Send an event about a review when the docket is saved."""
+        self._outgoing.append(
+            Outgoing(
+                event, review.case_id, review.responsible_la, f"/v1/reviews/{review.id}", self.traceparent
+            )
+        )
+
+    def cancel_stages(self, review: Review, which: Sequence[Stage] = ABOUT_THE_MEETING) -> None:
+        """Nobody need be told these any more."""
+        for planned in list(self.stages.get(review.id, {}).values()):
+            if planned.stage in which and planned.state is StageState.PENDING:
+                self._keep(review, Planned(planned.stage, planned.on, StageState.CANCELLED))
+
+    def _plan_stages(self, review: Review) -> None:
+        before = {stage: planned.state for stage, planned in self.stages.get(review.id, {}).items()}
+        days = stage_days(review.due_on, review.latest_meeting_on, self.policy_of(review))
+        for planned in plan_stages(
+            days,
+            known_since=review.opened_on,
+            today=self.today,
+            meeting_held=review.held_on is not None,
+            before=before,
+        ):
+            self._keep(review, planned)
+            if planned.now:
+                self.announce(review, announcements.stage_reached(review, planned.stage))
+
+    def _keep(self, review: Review, planned: Planned) -> None:
+        self.stages.setdefault(review.id, {})[planned.stage] = planned
+        self._changed_stages.add((review.id, planned.stage))
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    async def save(self) -> None:
+        """Write everything, and the events in the order in which they came about, in this transaction."""
+        await self.tx.flush()
+        await self._insert(Plan, [plan.model_dump() for plan in self._new_plans])
+        await self._insert(Review, [review.model_dump() for review in self._new_reviews])
+        await self._save_stages({review.id for review in self._new_reviews})
+        await self._save_routing()
+        await publish_all(self.tx, self._outgoing)
+        self._new_plans, self._new_reviews, self._rerouted, self._outgoing = [], [], [], []
+
+    async def _save_routing(self) -> None:
+        table = Review.__table__  # type: ignore[attr-defined]
+        for plan in self._rerouted:
+            closed = (table.c.case_id == plan.case_id, table.c.closed_on.is_not(None))
+            routing = {name: getattr(plan, name) for name in ROUTING}
+            values = routing | {"updated_at": self.now, "version": table.c.version + 1}
+            await self.tx.execute(update(table).where(*closed).values(values))
+
+    async def _save_stages(self, new: set[UUID]) -> None:
+        rows = [self._stage_row(review_id, stage) for review_id, stage in sorted(self._changed_stages)]
+        await self._insert(StageRow, [row for row in rows if row["review_id"] in new])
+        table = StageRow.__table__  # type: ignore[attr-defined]
+        statement = (
+            update(table)
+            .where(table.c.review_id == bindparam("key"), table.c.stage == bindparam("name"))
+            .values(on=bindparam("on"), state=bindparam("state"), sent_on=bindparam("sent_on"))
+        )
+        changed = [row for row in rows if row["review_id"] not in new]
+        if changed:
+            renamed = [
+                {"key": row["review_id"], "name": row["stage"]}
+                | {k: row[k] for k in ("on", "state", "sent_on")}
+                for row in changed
+            ]
+            await self.tx.execute(statement, renamed)
+        self._changed_stages.clear()
+
+    def _stage_row(self, review_id: UUID, stage: Stage) -> dict[str, Any]:
+        planned = self.stages[review_id][stage]
+        sent_on = self.today if planned.now else None
+        return {
+            "review_id": review_id,
+            "stage": stage,
+            "on": planned.on,
+            "state": planned.state,
+            "sent_on": sent_on,
+        }
+
+    async def _insert(self, table: type[Plan | Review | StageRow], rows: list[dict[str, Any]]) -> None:
+        for some in in_chunks(rows):
+            await self.tx.execute(insert(table.__table__), list(some))  # type: ignore[union-attr]
+
+
+def facts_of(plan: Plan) -> PlanFacts:
+    """What the rules look at in a plan."""
+    return PlanFacts(
+        plan_first_made=plan.plan_first_made,
+        facts=Facts.model_validate(plan.facts),
+        last_concluded=plan.last_concluded,
+        interims_done_to=plan.interims_done_to,
+        phase_done_for=plan.phase_done_for,
+        ended=plan.ceased_on is not None,
+    )
+
+
+def _dates_of(owed: Owed) -> dict[str, Any]:
+    names = ("counted_from", "due_on", "alternative_due_on", "latest_meeting_on", "rule_id", "citation")
+    return {name: getattr(owed, name) for name in names} | {"dates": [day.to_json() for day in owed.dates]}
+
+
+def _set(row: Plan | Review, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)

@@ -1,0 +1,1 @@
+"""The rules of the room, pure: values in, decisions out. No session, no clock, no HTTP."""

@@ -1,0 +1,86 @@
+"""When a review is announced: the stages before its latest safe meeting, its due date, and the day after.
+
+Each stage is announced at most once per review, however often the tick runs and however often the dates move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from ehcp_contracts.events import ReviewStage
+from review_scheduler.domain.policy import NATIONAL, Policy
+
+
+class Stage(StrEnum):
+    """The stages of `ReviewDue`, and `overdue`, which is an event of its own."""
+
+    PLAN = ReviewStage.PLAN
+    INVITE = ReviewStage.INVITE
+    LAST_CALL = ReviewStage.LAST_CALL
+    DUE = ReviewStage.DUE
+    OVERDUE = "overdue"
+
+
+class StageState(StrEnum):
+    """`missed_before_arrival`: its day had passed when the review became known here, so nobody was told."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    MISSED = "missed_before_arrival"
+    CANCELLED = "cancelled"
+
+
+ABOUT_THE_MEETING = (Stage.PLAN, Stage.INVITE, Stage.LAST_CALL)
+ORDER = {stage: place for place, stage in enumerate(Stage)}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A stage with its day and state; `now`: it is to be announced at once."""
+
+    stage: Stage
+    on: date
+    state: StageState
+    now: bool = False
+
+
+def stage_days(due_on: date, latest_meeting_on: date, policy: Policy = NATIONAL) -> dict[Stage, date]:
+    """The day of each stage: the council's lead times before the latest safe meeting, the due date, the day after."""
+    days = {Stage(name): latest_meeting_on - timedelta(days=lead) for name, lead in policy.leads.items()}
+    return days | {Stage.DUE: due_on, Stage.OVERDUE: due_on + timedelta(days=1)}
+
+
+def plan_stages(
+    days: Mapping[Stage, date],
+    *,
+    known_since: date,
+    today: date,
+    meeting_held: bool = False,
+    before: Mapping[Stage, StageState] | None = None,
+) -> list[Planned]:
+    """What is to happen at each stage, for a new review or one whose dates moved.
+
+    What was sent or cancelled stays so and is not in the answer. A day still ahead waits for the tick. A day that has come is announced at once if the
+    review was known here on that day; otherwise it is recorded as missed before arrival. Once the meeting was held,
+    nobody is asked to plan it.
+    """
+    before = before or {}
+    settled = (StageState.SENT, StageState.CANCELLED)
+    return [
+        _planned(stage, on, known_since, today, meeting_held)
+        for stage, on in days.items()
+        if before.get(stage) not in settled
+    ]
+
+
+def _planned(stage: Stage, on: date, known_since: date, today: date, meeting_held: bool) -> Planned:
+    if meeting_held and stage in ABOUT_THE_MEETING:
+        return Planned(stage, on, StageState.CANCELLED if on >= today else StageState.MISSED)
+    if on > today:
+        return Planned(stage, on, StageState.PENDING)
+    if known_since <= on:
+        return Planned(stage, on, StageState.SENT, now=True)
+    return Planned(stage, on, StageState.MISSED)

@@ -1,0 +1,234 @@
+"""What callers may read: reviews, their dates, and the caseload of officers. The predicate of the caller's role is part
+of every WHERE, so a foreign row looks like a missing one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import ReviewKind
+from review_scheduler.domain.stages import ORDER, Stage, StageState
+from review_scheduler.tables import Plan, Review, StageRow
+from service_kit.access import Caller
+from service_kit.context import Ctx
+from service_kit.paging import PageRequest
+from service_kit.policy import Predicate
+from service_kit.problems import Fault, Refusal
+
+
+def _own_la(table: type[Review | Plan]) -> Any:
+    def rows(caller: Caller) -> ColumnElement[bool]:
+        las = sorted(caller.las)
+        return or_(col(table.responsible_la).in_(las), col(table.administering_la).in_(las))
+
+    return rows
+
+
+def _own(table: type[Review | Plan], column: str) -> Any:
+    # A caller without an organisation owns nothing; NULL must never match NULL.
+    return lambda caller: getattr(table, column) == (caller.org_id or "")
+
+
+def _scopes(table: type[Review | Plan]) -> dict[Predicate, Any]:
+    return {
+        Predicate.own_la: _own_la(table),
+        Predicate.own_school: _own(table, "urn"),
+        Predicate.own_area: _own(table, "icb"),
+        Predicate.own_team: _own(table, "social_care_team"),
+    }
+
+
+SCOPES = {Review: _scopes(Review), Plan: _scopes(Plan)}
+
+
+class StatusFilter(StrEnum):
+    """A status, or one of two shorthands: `open` (not concluded, not withdrawn) and `overdue` (open after its due
+    date)."""
+
+    DUE = "due"
+    BOOKED = "booked"
+    HELD = "held"
+    REPORTED = "reported"
+    DECIDED = "decided"
+    CONCLUDED = "concluded"
+    WITHDRAWN = "withdrawn"
+    OPEN = "open"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The filters of a list of reviews; None means any. `due_before` excludes that day, `updated_since` includes that
+    instant."""
+
+    urn: str | None = None
+    la: str | None = None
+    officer: str | None = None
+    status: StatusFilter | None = None
+    kind: ReviewKind | None = None
+    due_before: date | None = None
+    updated_since: datetime | None = None
+
+
+async def list_reviews(
+    ctx: Ctx, wanted: Wanted, paging: PageRequest
+) -> tuple[list[Any], dict[UUID, list[str]]]:
+    """One page and a row more, in the order of due date, or of change with `updated_since`; and the stages that each
+    missed before it arrived here."""
+    order = sort_columns(wanted)
+    check_cursor(wanted, paging)
+    query = select(*SHOWN).where(
+        ctx.visible(Review), *_conditions(wanted, ctx.clock.today()), paging.after(*order)
+    )
+    async with ctx.read() as session:
+        rows = list((await session.execute(query.order_by(*order).limit(paging.fetch))).all())
+        return rows, await missed_stages(session, [row.id for row in rows])
+
+
+def sort_columns(wanted: Wanted) -> tuple[Any, Any]:
+    """The columns a list is sorted and paged by."""
+    return (col(Review.updated_at) if wanted.updated_since else col(Review.due_on)), col(Review.id)
+
+
+def check_cursor(wanted: Wanted, paging: PageRequest) -> None:
+    """A cursor of the list by due date does not continue the list by change, nor the other way round."""
+    if paging.cursor and isinstance(paging.cursor[0], datetime) != (wanted.updated_since is not None):
+        raise Refusal(
+            "bad-parameter",
+            errors=[Fault("/cursor", "cursor", "This cursor belongs to another order of the list.")],
+        )
+
+
+def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.urn:
+        found.append(col(Review.urn) == wanted.urn)
+    if wanted.la:
+        found.append(or_(col(Review.responsible_la) == wanted.la, col(Review.administering_la) == wanted.la))
+    if wanted.officer:
+        found.append(col(Review.officer) == wanted.officer)
+    if wanted.kind:
+        found.append(col(Review.kind) == wanted.kind.value)
+    if wanted.due_before:
+        found.append(col(Review.due_on) < wanted.due_before)
+    if wanted.updated_since:
+        found.append(col(Review.updated_at) >= wanted.updated_since)
+    return found + _of_status(wanted.status, today)
+
+
+def _of_status(status: StatusFilter | None, today: date) -> list[ColumnElement[bool]]:
+    match status:
+        case None:
+            return []
+        case StatusFilter.OPEN:
+            return [col(Review.closed_on).is_(None)]
+        case StatusFilter.OVERDUE:
+            return [col(Review.closed_on).is_(None), col(Review.due_on) < today]
+        case StatusFilter.CONCLUDED | StatusFilter.WITHDRAWN:
+            return [col(Review.status) == status.value]
+        case _:
+            return [col(Review.closed_on).is_(None), col(Review.status) == status.value]
+
+
+_HIDDEN_IN_LISTS = ("dates",)
+SHOWN = tuple(column for column in Review.__table__.c if column.name not in _HIDDEN_IN_LISTS)  # type: ignore[attr-defined]
+
+
+async def missed_stages(session: AsyncSession, reviews: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The stages recorded as missed before arrival, per review."""
+    query = select(col(StageRow.review_id), col(StageRow.stage)).where(
+        col(StageRow.review_id).in_(reviews), col(StageRow.state) == StageState.MISSED.value
+    )
+    missed: dict[UUID, list[str]] = {}
+    for review_id, stage in (await session.execute(query)).all():
+        missed.setdefault(review_id, []).append(stage)
+    return {review: sorted(stages, key=lambda name: ORDER[Stage(name)]) for review, stages in missed.items()}
+
+
+async def read_review(ctx: Ctx, review_id: UUID) -> tuple[Review, list[str]]:
+    """One review with its dates, and the stages it missed. Raises `Refusal` not-found."""
+    async with ctx.read() as session:
+        review = (await session.execute(one_review(ctx, review_id))).scalar_one_or_none()
+        if review is None:
+            raise Refusal("not-found")
+        return review, (await missed_stages(session, [review_id])).get(review_id, [])
+
+
+def one_review(ctx: Ctx, review_id: UUID) -> Select[Review]:
+    """The review of this id, if the caller may see it."""
+    return select(Review).where(col(Review.id) == review_id, ctx.visible(Review))
+
+
+@dataclass(frozen=True, slots=True)
+class Caseload:
+    """What an officer has in hand; `officer` is None for what nobody has."""
+
+    officer: str | None
+    responsible_la: str
+    plans: int
+    open_reviews: int
+    overdue: int
+    due_in_30_days: int
+
+
+SOON = timedelta(days=30)
+
+
+async def caseloads(ctx: Ctx, paging: PageRequest) -> list[Any]:
+    """The caseload per council and officer, counted by the database, in the order of council and officer."""
+    today = ctx.clock.today()
+    plans, reviews = _plans_per_officer(ctx), _reviews_per_officer(ctx, today)
+    name = func.coalesce(plans.c.officer, "")
+    query = (
+        select(
+            plans.c.responsible_la,
+            name.label("name"),
+            plans.c.officer,
+            plans.c.plans,
+            func.coalesce(reviews.c.open_reviews, 0).label("open_reviews"),
+            func.coalesce(reviews.c.overdue, 0).label("overdue"),
+            func.coalesce(reviews.c.due_in_30_days, 0).label("due_in_30_days"),
+        )
+        .outerjoin(
+            reviews,
+            and_(
+                reviews.c.responsible_la == plans.c.responsible_la,
+                func.coalesce(reviews.c.officer, "") == func.coalesce(plans.c.officer, ""),
+            ),
+        )
+        .where(paging.after(plans.c.responsible_la, name))
+        .order_by(plans.c.responsible_la, name)
+        .limit(paging.fetch)
+    )
+    async with ctx.read() as session:
+        return list((await session.execute(query)).all())
+
+
+def _plans_per_officer(ctx: Ctx) -> Any:
+    columns = (col(Plan.responsible_la), col(Plan.officer))
+    running = (ctx.visible(Plan), col(Plan.ceased_on).is_(None))
+    return select(*columns, func.count().label("plans")).where(*running).group_by(*columns).subquery("plans")
+
+
+def _reviews_per_officer(ctx: Ctx, today: date) -> Any:
+    columns = (col(Review.responsible_la), col(Review.officer))
+    due = col(Review.due_on)
+    return (
+        select(
+            *columns,
+            func.count().label("open_reviews"),
+            func.sum(case((due < today, 1), else_=0)).label("overdue"),
+            func.sum(case((due.between(today, today + SOON), 1), else_=0)).label("due_in_30_days"),
+        )
+        .where(ctx.visible(Review), col(Review.closed_on).is_(None))
+        .group_by(*columns)
+        .subquery("reviews")
+    )
