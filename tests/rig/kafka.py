@@ -164,8 +164,8 @@ def _unavailable(run: Run) -> str | None:
     with run.once("kafka-libs") as known:
         if not known:
             try:
-                if os.environ.get("EHCP_KAFKA") == "mock":
-                    raise apache.KafkaUnavailable("EHCP_KAFKA=mock")
+                if os.environ.get("RIG_KAFKA") == "mock":
+                    raise apache.KafkaUnavailable("RIG_KAFKA=mock")
                 apache.fetch()
                 known["reason"] = None
             except apache.KafkaUnavailable as missing:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from deploy.up.guardian import Guardian, note
 
-_VARIABLE = "EHCP_TEST_RUN"
+_VARIABLE = "RIG_RUN"
 
 
 class Run:

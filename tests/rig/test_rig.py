@@ -205,11 +205,11 @@ def test_without_kafka_the_mock_cluster_stands_in_and_the_run_says_so(tmp_path: 
             asyncio.run(send(kafka))
             assert not kafka.real
     """
-    inner = _inner(tmp_path, source, EHCP_KAFKA="mock")
+    inner = _inner(tmp_path, source, RIG_KAFKA="mock")
     output, _ = inner.communicate(timeout=60)
     assert inner.returncode == 0, output
     said = (
-        "Kafka: librdkafka mock cluster: rebalances, restarts and topic settings not proven (EHCP_KAFKA=mock)"
+        "Kafka: librdkafka mock cluster: rebalances, restarts and topic settings not proven (RIG_KAFKA=mock)"
     )
     assert output.splitlines()[-3:] == [said, "PostgreSQL: not used", "nothing was skipped"]
 
