@@ -262,7 +262,7 @@ def _no_date() -> PydanticCustomError:
 
 
 def _no_instant() -> PydanticCustomError:
-    return fault("instant-format", "This must be an instant with its zone, such as 2026-09-01T09:30:00Z.")
+    return fault("instant-format", "This must be an instant with its zone, such as 2030-01-31T12:00:00Z.")
 
 
 def _read_date(value: object) -> date:

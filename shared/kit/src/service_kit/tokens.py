@@ -28,6 +28,7 @@ FRESH = 600.0
 ASK_AGAIN = 60.0
 _KID = re.compile(r"[A-Za-z0-9._~=+-]{1,128}")
 _FOREIGN_KEYS = frozenset({"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip"})
+_MIN_RSA = 2048
 _MAX_JWKS = 256 * 1024
 
 log = structlog.get_logger(__name__)
@@ -73,17 +74,19 @@ def _read_key(entry: Any) -> jwt.PyJWK | None:
     if algorithm is None or entry.get("use", "sig") != "sig" or "d" in entry:
         return None
     try:
-        return jwt.PyJWK(entry, algorithm)
+        key = jwt.PyJWK(entry, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
+    short = algorithm == "RS256" and key.key.key_size < _MIN_RSA
+    return None if short else key
 
 
 def _algorithm(entry: Any) -> str | None:
     """The one algorithm a key may be used with: by its kind, and as it says itself."""
     if not isinstance(entry, Mapping):
         return None
-    by_kind = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
-    kind = by_kind.get((entry.get("kty"), entry.get("crv")))  # type: ignore[arg-type]
+    by_kind = {"RSA ": "RS256", "EC P-256": "ES256", "OKP Ed25519": "EdDSA"}
+    kind = by_kind.get(f"{entry.get('kty')} {entry.get('crv', '')}")
     return kind if kind == entry.get("alg", kind) else None
 
 
