@@ -138,3 +138,9 @@ def snapshot() -> Snapshot:
         return document
 
     return build
+
+
+@pytest.fixture
+def upn() -> Callable[[int], str]:
+    """Invented UPNs by number."""
+    return make_upn

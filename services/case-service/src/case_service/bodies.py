@@ -63,7 +63,7 @@ def _matching(form: re.Pattern[str], code: str, message: str) -> AfterValidator:
 
 REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _POSTCODE = re.compile(r"[A-Z]{1,2}[0-9][A-Z0-9]? [0-9][A-Z]{2}")
-_ACADEMIC_YEAR = re.compile(r"20[0-9]{2}/[0-9]{2}")
+_ACADEMIC_YEAR = re.compile("|".join(f"{y}/{(y + 1) % 100:02d}" for y in range(2014, 2100)))
 
 Ref = Annotated[
     str, Text(64), _matching(REF, "ref-format", "This must be a reference of letters and digits.")

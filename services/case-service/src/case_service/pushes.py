@@ -8,7 +8,7 @@ from datetime import date
 from uuid import UUID, uuid4
 
 from fastapi import Response
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service import views
@@ -103,6 +103,7 @@ async def _take(ctx: Context, session: AsyncSession, batch: Sequence[Snapshot]) 
             decisions.append(decision)
             outcomes.append(_outcome(snapshot, decision))
     await save(session, decisions, who=f"{ctx.caller.role}:{ctx.caller.subject}"[:200], today=today)
+    await _settle_quarantine(session, decisions)
     await _quarantine(session, refused)
     return outcomes
 
@@ -180,6 +181,23 @@ def _outcome(snapshot: Snapshot, decision: Decision) -> Outcome:
     }
 
 
+async def _settle_quarantine(session: AsyncSession, accepted: Sequence[Decision]) -> None:
+    """A snapshot that fits settles the older ones of its case that did not."""
+    taken = {(d.after.source_la, d.after.source_ref): d.after.source_version or 0 for d in accepted}
+    held = QUARANTINE.c
+    refs = sorted({ref for _, ref in taken if ref})
+    query = select(held.id, held.source_la, held.ref, held.version).where(
+        held.source.in_(sorted({d.after.source for d in accepted if d.after.source})),
+        held.ref.in_(refs),
+        held.settled_at.is_(None),
+    )
+    rows = (await session.execute(query)).all()
+    ids = [row.id for row in rows if row.version < taken.get((row.source_la, row.ref), 0)]
+    if ids:
+        now = session.info["clock"].now()
+        await session.execute(update(QUARANTINE).where(held.id.in_(ids)).values(settled_at=now))
+
+
 async def _quarantine(
     session: AsyncSession, refused: Sequence[tuple[Snapshot, Refusal, UUID | None]]
 ) -> None:
@@ -206,5 +224,5 @@ async def _quarantine(
         }
         statement = upsert(session, QUARANTINE).values(values)
         unique = ["source", "source_la", "ref", "version", "code", "digest"]
-        again = {"times": QUARANTINE.c.times + 1, "last_at": now}
+        again = {"times": QUARANTINE.c.times + 1, "last_at": now, "settled_at": None}
         await session.execute(statement.on_conflict_do_update(index_elements=unique, set_=again))

@@ -148,10 +148,13 @@ async def read_institution(ctx: Context, urn: str) -> Response:
 
 
 async def list_quarantine(ctx: Context, source: str, paging: PageRequest) -> Response:
-    """Snapshots of a source that contradict the register, oldest first."""
+    """Snapshots of a source that contradict the register and are not settled, oldest first."""
     order = (QUARANTINE.c.received_at, QUARANTINE.c.id)
     query = select(QUARANTINE).where(
-        QUARANTINE.c.source == source, ctx.visible(QuarantineRow), paging.after(*order)
+        QUARANTINE.c.source == source,
+        QUARANTINE.c.settled_at.is_(None),
+        ctx.visible(QuarantineRow),
+        paging.after(*order),
     )
     async with ctx.read() as session:
         rows = (await session.execute(query.order_by(*order).limit(paging.fetch))).mappings().all()

@@ -155,7 +155,8 @@ class InstitutionRow(Base, table=True):
 
 
 class QuarantineRow(Base, table=True):
-    """A snapshot that contradicts the register, kept until a person has looked; repeats are counted, not stacked."""
+    """A snapshot that contradicts the register; repeats are counted, not stacked. It is settled when the source has
+    sent a newer one that fits."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -176,3 +177,4 @@ class QuarantineRow(Base, table=True):
     times: int
     received_at: datetime = Field(sa_type=UtcDateTime)
     last_at: datetime = Field(sa_type=UtcDateTime)
+    settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -73,7 +73,8 @@ def first_event(case: Case, go_live: date, *, notice_sent_on: date | None = None
     """
     assert case.plan_first_made is not None
     assert case.facts is not None
-    progressed = case.last_concluded or case.meeting_held_on or notice_sent_on
+    meeting_on = open_meeting(case)
+    progressed = case.last_concluded or meeting_on or notice_sent_on
     if case.plan_first_made >= go_live and not progressed:
         return PlanIssued(
             issued_on=case.plan_first_made,
@@ -84,12 +85,19 @@ def first_event(case: Case, go_live: date, *, notice_sent_on: date | None = None
     return PlanRegistered(
         plan_first_made=case.plan_first_made,
         last_concluded=case.last_concluded,
-        meeting_held_on=case.meeting_held_on,
+        meeting_held_on=meeting_on,
         notice_sent_on=notice_sent_on,
         placement=case.placement,
         responsible=case.responsible,
         facts=case.facts,
     )
+
+
+def open_meeting(case: Case) -> date | None:
+    """The meeting of a review that is not concluded yet; one before the last conclusion belongs to the past."""
+    if case.meeting_held_on is None or case.last_concluded is None:
+        return case.meeting_held_on
+    return case.meeting_held_on if case.meeting_held_on > case.last_concluded else None
 
 
 def announcement(event: Event) -> str:
