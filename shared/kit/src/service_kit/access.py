@@ -21,6 +21,7 @@ from service_kit.settings import Settings
 from service_kit.tokens import Caller, Keys, LocalKeys, RemoteKeys, Verifier, invalid_token, no_token
 
 SESSION_COOKIE = "ehcp_session"
+SCHEME = "bearer"  # name of the security scheme in the API description
 
 Scopes: TypeAlias = Mapping[Any, Mapping[Predicate, Callable[[Caller], ColumnElement[bool]]]]
 
@@ -168,14 +169,29 @@ def install(app: FastAPI, settings: Settings, keys: Keys | None = None) -> None:
     if keys is None:
         keys = RemoteKeys(settings.jwks_url) if settings.jwks_url else LocalKeys({"keys": []})
     app.state.settings = settings
+    _describe(app)
     app.state.limiter = Limiter()
     app.state.verifier = Verifier(
         keys, issuer=settings.token_issuer, audience=settings.audience, algorithms=settings.algorithms
     )
 
 
+def _describe(app: FastAPI) -> None:
+    """Name the security scheme in the API description, so that its page can send a token."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes[SCHEME] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 __all__ = [
     "POLICY",
+    "SCHEME",
     "SESSION_COOKIE",
     "Caller",
     "Keys",

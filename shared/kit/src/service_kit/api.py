@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service_kit import access, problems
-from service_kit.access import Keys, admit, markers
+from service_kit.access import Keys, Marker, admit, markers
 from service_kit.headers import RequestLimits, SecurityHeaders
 from service_kit.logs import RequestLog
 from service_kit.problems import Fault, Refusal
@@ -72,7 +72,7 @@ async def _let_finish(request: Request, chunks: AsyncIterator[bytes]) -> None:
         return
     left = _DRAIN
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.5):
+        async with asyncio.timeout(0.3):
             async for chunk in chunks:
                 left -= len(chunk)
                 if left < 0:
@@ -150,6 +150,10 @@ class StrictRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.body_limit: int = options.pop("max_body_size", None) or MAX_BODY
+        found = markers(options.get("dependencies") or ())
+        if found and found[0].action:
+            told = _description(found[0], options.get("methods") or ("GET",))
+            options["openapi_extra"] = told | (options.get("openapi_extra") or {})
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -173,6 +177,23 @@ class StrictRoute(APIRoute):
             return await inner(strict)
 
         return handle
+
+
+def _description(marker: Marker, methods: Iterable[str]) -> dict[str, Any]:
+    """What the API description says about a guarded route."""
+    told: dict[str, Any] = {"security": [{access.SCHEME: []}], "x-ehcp-action": marker.action}
+    if marker.idempotency and "POST" in methods:
+        told["parameters"] = [_IDEMPOTENCY_KEY]
+    return told
+
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Chosen by the caller; the same request with the same key has one effect and one answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+}
 
 
 async def _read_json(request: StrictRequest, *, required: bool) -> None:
@@ -204,7 +225,8 @@ def _is_list(annotation: Any) -> bool:
 
 def router(**options: Any) -> APIRouter:
     """An APIRouter of strict routes; takes APIRouter's options."""
-    return APIRouter(route_class=StrictRoute, redirect_slashes=False, **options)
+    answers = {**problems.RESPONSES, **options.pop("responses", {})}
+    return APIRouter(route_class=StrictRoute, redirect_slashes=False, responses=answers, **options)
 
 
 # -- lines -------------------------------------------------------------------------------------------------

@@ -166,7 +166,8 @@ def _foreign(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapp
     record: logging.LogRecord | None = entry.get("_record")
     if record is not None:
         trusted = record.name.split(".")[0] in _TRUSTED
-        entry["event"] = record.getMessage() if trusted else str(record.msg)
+        if not trusted:  # asyncio, for one, writes values into the lines that follow the first
+            entry["event"] = str(record.msg).partition("\n")[0]
         entry["logger"] = record.name
     return entry
 

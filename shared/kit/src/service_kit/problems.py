@@ -86,6 +86,35 @@ ADVICE: dict[str, str] = {
 }
 
 
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "instance", "correlationId"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri"},
+        "correlationId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "errors": {
+            "type": "array",
+            "maxItems": MAX_FAULTS,
+            "items": {
+                "type": "object",
+                "required": ["pointer", "code", "message"],
+                "properties": {name: {"type": "string"} for name in ("pointer", "code", "message")},
+            },
+        },
+        "truncated": {"type": "boolean"},
+    },
+}
+# For the API description: every route may refuse, always in this form.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": _SCHEMA}}}
+    for status, text in (("4XX", "Refused (RFC 9457)"), ("5XX", "Failed (RFC 9457)"))
+}
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault in the input: where (a JSON Pointer), a stable code, and plain English. Never the value."""

@@ -247,3 +247,17 @@ async def test_a_marker_given_on_inclusion_is_enforced(tmp_path: Path) -> None:
         assert_problem(await client.get("/cases"), 401, "unauthenticated")
         assert_problem(await client.get("/cases", headers=bearer(token(role="board"))), 403, "forbidden")
         assert (await client.get("/cases", headers=bearer(token()))).status_code == 200
+
+
+def test_the_api_description_names_the_scheme_the_action_and_the_problems(app: FastAPI) -> None:
+    document = app.openapi()
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    register = document["paths"]["/v1/cases"]["post"]
+    assert register["security"] == [{"bearer": []}]
+    assert register["x-ehcp-action"] == "cases.register"
+    assert [one["name"] for one in register["parameters"]] == ["Idempotency-Key"]
+    assert register["responses"].keys() == {"200", "4XX", "5XX"}
+    listed = document["paths"]["/things"]["get"]
+    assert "security" not in listed
+    assert "422" not in listed["responses"]
+    assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -144,9 +144,9 @@ async def test_a_body_that_is_not_an_object_is_422(client: httpx2.AsyncClient) -
     ids=lambda body: f"{body[:14]!r}-{len(body)}",
 )
 async def test_1_9_deep_or_hostile_nesting_is_400_at_once(client: httpx2.AsyncClient, body: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert_problem(await client.post("/things", content=body, headers=JSON), 400, "malformed-json")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 async def test_nesting_up_to_the_bound_is_read(client: httpx2.AsyncClient) -> None:
@@ -161,9 +161,9 @@ async def test_brackets_within_text_are_no_nesting(client: httpx2.AsyncClient) -
 
 async def test_1_9_a_hundred_thousand_keys_are_refused_at_once(client: httpx2.AsyncClient) -> None:
     body = json.dumps({f"k{n}": 1 for n in range(60_000)}).encode()
-    started = time.monotonic()
+    started = time.process_time()
     assert_problem(await client.post("/things", content=body, headers=JSON), 400, "malformed-json")
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 async def test_1_9_more_than_a_megabyte_is_413(client: httpx2.AsyncClient, seen: Seen) -> None:

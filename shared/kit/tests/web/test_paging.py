@@ -129,7 +129,7 @@ def test_a_full_last_page_has_no_next() -> None:
 def test_the_clause_is_one_row_comparison_on_postgresql() -> None:
     clause = after([ROWS.c.due, ROWS.c.id], (date(2026, 9, 1), UUID(int=1)))
     text = str(clause.compile(dialect=postgresql.dialect()))
-    assert text.startswith("(rows.due, rows.id) > (%(") or text.startswith("(rows.due, rows.id) > (")
+    assert text.startswith("(rows.due, rows.id) > (")
 
 
 def test_a_cursor_of_another_length_is_400_and_none_is_no_condition() -> None:

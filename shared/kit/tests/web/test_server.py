@@ -1,0 +1,139 @@
+"""What only a real server shows: broken HTTP, endless heads, large bodies (bad-inputs 1.17, S81)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from shared.kit.tests.web.toy import ID
+
+from service_kit.protocol import BoundedProtocol
+
+POST = b"POST /things HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n"
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+@pytest.fixture
+async def port(app: FastAPI) -> AsyncIterator[int]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=BoundedProtocol, access_log=False, server_header=False, log_config=None)
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([listening]))
+    await server.up.wait()
+    yield int(listening.getsockname()[1])
+    server.should_exit = True
+    await task
+
+
+async def talk(port: int, first: bytes, more: bytes = b"", times: int = 0) -> bytes:
+    """Send raw bytes, then `more` until the server stops taking it; everything it answered before closing."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(first)
+        for _ in range(times):
+            writer.write(more)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def problem(raw: bytes) -> tuple[int, str]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    assert b"connection: close" in head
+    return int(head.split()[1]), json.loads(body)["type"].rsplit("/", 1)[-1]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"rubbish\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /things HTTP/9.9\r\n\r\n",
+        b"FROB /things HTTP/1.1\r\nhost: h\r\n\r\n",
+        b"GET /things HTTP/1.1\r\nhost: h\r\nbad header\r\n\r\n",
+        POST + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"content-length: 5\r\ncontent-length: 6\r\n\r\n{}",
+        POST + b"content-length: -5\r\n\r\n{}",
+    ],
+    ids=lambda sent: repr(sent[-30:]),
+)
+async def test_1_17_what_is_not_proper_http_is_a_400_problem_and_closed(port: int, sent: bytes) -> None:
+    assert problem(await talk(port, sent)) == (400, "bad-parameter")
+
+
+async def test_1_17_an_oversized_head_is_431(port: int) -> None:
+    start = b"GET /things HTTP/1.1\r\nhost: h\r\n"
+    many = b"".join(b"x-%d: a\r\n" % n for n in range(500))
+    assert problem(await talk(port, start + b"x: " + b"a" * 65_536 + b"\r\n\r\n")) == (
+        431,
+        "headers-too-large",
+    )
+    assert problem(await talk(port, start + many + b"\r\n")) == (431, "headers-too-large")
+    assert problem(await talk(port, b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n")) == (
+        431,
+        "headers-too-large",
+    )
+
+
+async def test_one_header_without_an_end_is_cut_off(port: int) -> None:
+    started = time.monotonic()
+    await talk(port, b"GET /things HTTP/1.1\r\nhost: h\r\nx: ", b"a" * 65_536, 400)
+    assert time.monotonic() - started < 4
+    assert (await talk(port, f"GET /things/{ID} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".encode()))[
+        9:12
+    ] == b"200"
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [
+        (b"content-length: 3000000\r\n\r\n", b" " * 65_536),
+        (b"transfer-encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65_536 + b"\r\n"),
+    ],
+    ids=["announced", "chunked"],
+)
+async def test_s81_a_large_body_is_413_within_a_second(port: int, head: bytes, more: bytes) -> None:
+    started = time.monotonic()
+    assert problem(await talk(port, POST + head, more, 45)) == (413, "too-large")
+    assert time.monotonic() - started < 1
+
+
+async def test_a_client_that_goes_away_harms_nothing(port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST + b"content-length: 50\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    head = await talk(port, f"HEAD /things/{ID} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".encode())
+    assert head.startswith(b"HTTP/1.1 200")
+    assert head.endswith(b"\r\n\r\n")
+
+
+async def test_keep_alive_and_pipelined_requests_are_each_answered(port: int) -> None:
+    one = f"GET /things/{ID} HTTP/1.1\r\nhost: h\r\n\r\n".encode()
+    last = f"GET /things/{ID} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".encode()
+    answers = await talk(port, POST + b"content-length: 2\r\n\r\n{}" + one + last)
+    assert answers.count(b"HTTP/1.1 200 OK") == 3
