@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -76,6 +77,16 @@ class KafkaCluster:
     def stop(self, *, now: bool = False) -> None:
         """Stop all brokers; `now` kills them, for a cluster nobody will start again."""
         self._run("stop", *(["now"] if now else []))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether every broker takes connections."""
+        for node in range(self.nodes):
+            try:
+                socket.create_connection(("127.0.0.1", self.port + 10 * node), 1).close()
+            except OSError:
+                return False
+        return True
 
     @property
     def end_command(self) -> list[str]:

@@ -107,6 +107,11 @@ class PostgresCluster:
         (self.directory / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     @property
+    def is_running(self) -> bool:
+        """Whether the server's main process lives."""
+        return self._postmaster() is not None
+
+    @property
     def end_command(self) -> list[str]:
         """What a guardian runs to end the server."""
         control = [str(binaries() / "pg_ctl"), "-D", str(self.directory / "data"), "stop", "-m", "immediate"]

@@ -13,7 +13,7 @@ from pathlib import Path
 _WATCH = """
 trap '' INT TERM HUP
 cat > /dev/null
-for note in $(ls -t "$0"/*.end 2> /dev/null); do sh "$note"; done
+for note in $(ls -t "$0"/*.end 2> /dev/null); do sh "$note"; rm -f "$note"; done
 [ "$1" = keep ] || rm -rf "$0"
 """
 
