@@ -1,0 +1,94 @@
+"""How the dashboard says things: numbers, days, councils, year groups, phases and standings in plain English."""
+
+from __future__ import annotations
+
+import csv
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+_LONDON = ZoneInfo("Europe/London")
+
+PHASES = {
+    "early_years_to_school": "Early years to school",
+    "infant_to_junior": "Infant to junior",
+    "primary_to_middle": "Primary to middle",
+    "primary_to_secondary": "Primary to secondary",
+    "middle_to_secondary": "Middle to secondary",
+    "secondary_to_post16": "Secondary to post-16",
+    "none": "No transfer this year",
+}
+
+STANDINGS = {
+    "met": "In time",
+    "late": "Late",
+    "ended": "Missed, plan ended",
+    "overdue": "Overdue",
+    "waiting": "Not yet due",
+    "no_start_date": "Unknown: no start date",
+    "no_end_date_but_closed": "Unknown: closed without a date",
+    "dates_contradict": "Unknown: dates contradict",
+    "cohort_unknown": "Unknown: cohort not known",
+}
+
+STANDING_TAGS = {"met": "blue", "late": "orange", "ended": "red", "overdue": "red", "waiting": "grey"}
+
+PARTS = {
+    "numerator": "Counted",
+    "missed": "Missed",
+    "not_yet_due": "Not yet due",
+    "unknown": "Unknown",
+    "denominator": "All judged",
+}
+
+
+@cache
+def _councils() -> dict[str, str]:
+    """Names by DfE code: the 153 local authorities of "Education, health and care plans", reporting year 2025
+    (Department for Education, Open Government Licence v3.0)."""
+    with (Path(__file__).parent / "councils.csv").open(newline="", encoding="utf-8") as file:
+        return {row["code"]: row["name"] for row in csv.DictReader(file)}
+
+
+def council(code: str) -> str:
+    return _councils().get(code, f"Council {code}")
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}%"
+
+
+def day(value: date | None) -> str:
+    return "–" if value is None else f"{value.day} {value:%B %Y}"
+
+
+def moment(value: datetime) -> str:
+    local = value.astimezone(_LONDON)
+    return f"{local.day} {local:%B %Y} at {local:%H:%M}"
+
+
+def month(value: date) -> str:
+    return f"{value:%b %y}"
+
+
+def year_group(value: int | None) -> str:
+    if value is None:
+        return "Not stated"
+    if value > 0:
+        return f"Year {value}"
+    return {0: "Reception", -1: "Nursery, second year", -2: "Nursery, first year"}.get(
+        value, "Before nursery"
+    )
+
+
+def phase(value: str) -> str:
+    return PHASES.get(value, value)
+
+
+def standing(value: str) -> str:
+    return STANDINGS.get(value, value)

@@ -1,0 +1,294 @@
+"""From a case to the items of each measure: what is owed, by which day, and how it stands. Pure; rules of sen2.md 8.
+
+Weeks are seven calendar days. An item that was done by its limit is `met`; done after it, `late`; never done because
+the plan ended after the limit, `ended`; what cannot be judged, `unknown` with a reason. A plan that ends before the
+limit of something owed takes it along: nothing was missed. No state depends on today.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from ehcp_contracts.events import Outcome, ReviewKind
+from reporting_service.story import NO_PHASE, NoticeFacts, PlanFacts, ReviewFacts, Story, academic_year
+
+OPEN, MET, LATE, ENDED, UNKNOWN = "open", "met", "late", "ended", "unknown"
+NO_START, NO_END, CONTRADICTORY, NO_COHORT = (
+    "no_start_date",
+    "no_end_date_but_closed",
+    "dates_contradict",
+    "cohort_unknown",
+)
+ANY_YEAR = ""
+WEEK = timedelta(weeks=1)
+FULL_CLOCK = timedelta(days=367)  # no clock of CFA 2014 s.44(1) runs longer
+
+
+class Member(NamedTuple):
+    """One item; fields as in the table `item`."""
+
+    measure: str
+    key: str
+    case_id: UUID
+    la: str
+    administering_la: str
+    academic_year: str
+    year_group: int
+    phase: str
+    opened_on: date | None
+    limit_on: date | None
+    done_on: date | None
+    state: str
+    reason: str | None
+
+
+def items(story: Story) -> list[Member]:
+    """All items of a case, each once; none before its plan is known, for without it nobody's figures are concerned."""
+    if story.plan is None:
+        return []
+    maker = _Maker(story, story.plan)
+    return [member for part in _PARTS for member in part(maker)]
+
+
+class _Maker:
+    """A case, and the two ways to make an item of it."""
+
+    def __init__(self, story: Story, plan: PlanFacts) -> None:
+        self.story, self.plan = story, plan
+        self.reviews = [review for review in story.reviews.values() if review.withdrawn != "facts_changed"]
+
+    def owed(
+        self, measure: str, key: object, limit: date, done: date | None, opened: date | None = None
+    ) -> Iterator[Member]:
+        """Something to be done by `limit`; nothing if the plan ended before that."""
+        ended = self.plan.ended_on
+        if done is not None:
+            yield self._member(
+                measure, key, academic_year(limit), opened, limit, done, MET if done <= limit else LATE
+            )
+        elif ended is None:
+            yield self._member(measure, key, academic_year(limit), opened, limit, None, OPEN)
+        elif ended > limit:
+            yield self._member(measure, key, academic_year(limit), opened, limit, ended, ENDED)
+
+    def unknown(
+        self, measure: str, key: object, year: str, reason: str, opened: date | None = None
+    ) -> Member:
+        """Something that belongs to the denominator and cannot be judged."""
+        return self._member(measure, key, year, opened, None, None, UNKNOWN, reason)
+
+    def _member(
+        self,
+        measure: str,
+        key: object,
+        year: str,
+        opened: date | None,
+        limit: date | None,
+        done: date | None,
+        state: str,
+        reason: str | None = None,
+    ) -> Member:
+        plan = self.plan
+        then = plan.year(year or plan.academic_year)
+        return Member(
+            measure,
+            str(key),
+            plan.case_id,
+            plan.la,
+            plan.administering_la,
+            year,
+            then.year_group,
+            then.phase,
+            opened,
+            limit,
+            done,
+            state,
+            reason,
+        )
+
+    def in_force(self) -> Iterator[Member]:
+        """`plans`: a plan from the day it was first made to the day it ended."""
+        plan = self.plan
+        state = OPEN if plan.ended_on is None else ENDED
+        yield self._member("plans", plan.case_id, ANY_YEAR, plan.first_made, None, plan.ended_on, state)
+
+    # --- reviews --------------------------------------------------------------------------------------------------
+
+    def annual(self) -> Iterator[Member]:
+        """K6b on both bases, and `K12-first`: overdue reviews of plans that were never reviewed."""
+        owed = [review for review in self.reviews if review.kind == ReviewKind.ANNUAL and review.due_on]
+        for review in owed:
+            yield from self._annual(review)
+        if not owed and self.plan.ended_on is None:
+            yield self.unknown("K6b", f"plan:{self.plan.case_id}", self.plan.academic_year, NO_START)
+
+    def _annual(self, review: ReviewFacts) -> Iterator[Member]:
+        assert review.due_on is not None
+        key, limit, done = review.review_id, review.due_on, review.concluded_on
+        if done and review.meeting_on and done < review.meeting_on:
+            yield self.unknown("K6b", key, academic_year(limit), CONTRADICTORY)
+            return
+        if review.withdrawn == "satisfied":
+            done = self._satisfied_on(limit)
+            if done is None:
+                return
+        yield from self.owed("K6b", key, limit, done)
+        if review.alternative_due_on:
+            yield from self.owed("K6b-anniversary", key, review.alternative_due_on, done)
+        if done is None and not self.story.ever_reviewed:
+            yield from (m for m in self.owed("K12-first", key, limit, None) if m.state == OPEN)
+
+    def _satisfied_on(self, due: date) -> date | None:
+        """The day another full review took the place of an annual one: the first concluded since its clock started."""
+        return next((day for day in self.story.concluded if day > due - FULL_CLOCK), None)
+
+    def under_five(self) -> Iterator[Member]:
+        """K6c: the interim meeting held by its date. A full review before that date takes its place."""
+        for review in self.reviews:
+            if review.kind != ReviewKind.UNDER5_INTERIM or review.due_on is None:
+                continue
+            done = review.meeting_on
+            if done is None and review.withdrawn == "satisfied":
+                done = next((day for day in self.story.concluded if day > review.due_on - FULL_CLOCK), None)
+                if done is None or done <= review.due_on:
+                    continue
+            yield from self.owed("K6c", review.review_id, review.due_on, done)
+
+    def after_the_meeting(self) -> Iterator[Member]:
+        """K7 decision in four weeks, K10a report in two, both counted from the meeting."""
+        for review in self.reviews:
+            met = review.meeting_on
+            if met is None or not review.statutory:
+                continue
+            yield from self._counted("K7", review, met, 4, review.notified_on)
+            if review.report_on is None and review.notified_on:
+                yield self.unknown("K10a", review.review_id, academic_year(met + 2 * WEEK), NO_END, met)
+            else:
+                yield from self._counted("K10a", review, met, 2, review.report_on)
+
+    def _counted(
+        self, measure: str, review: ReviewFacts, met: date, weeks: int, done: date | None
+    ) -> Iterator[Member]:
+        limit = met + weeks * WEEK
+        if done and done < met:
+            yield self.unknown(measure, review.review_id, academic_year(limit), CONTRADICTORY, met)
+        else:
+            yield from self.owed(measure, review.review_id, limit, done, met)
+
+    # --- amendments -----------------------------------------------------------------------------------------------
+
+    def amendments(self) -> Iterator[Member]:
+        """K8 notice with the decision, K9 final plan by both limits, K9b twelve weeks from the meeting."""
+        for review in self.reviews:
+            if review.outcome != Outcome.AMEND or review.meeting_on is None:
+                continue
+            notice = self._notice_of(review)
+            sent = notice.sent_on if notice else None
+            opened = review.notified_on
+            yield from self.owed("K8", review.review_id, review.meeting_on + 4 * WEEK, sent, opened)
+            if notice and notice.dropped_on:
+                continue  # no final plan is owed any more; K9a has the decision not to amend
+            final = notice.final_on if notice else None
+            longstop = review.meeting_on + 12 * WEEK
+            limit = min(longstop, sent + 8 * WEEK) if sent else longstop
+            yield from self.owed("K9", review.review_id, limit, final, opened)
+            yield from self.owed("K9b", review.review_id, longstop, final, opened)
+
+    def _notice_of(self, review: ReviewFacts) -> NoticeFacts | None:
+        mine = [n for n in self.story.notices.values() if n.review_id == review.review_id]
+        return min(
+            mine,
+            key=lambda n: (n.dropped_on is not None, n.sent_on or date.max, str(n.notice_id)),
+            default=None,
+        )
+
+    def eight_weeks(self) -> Iterator[Member]:
+        """K9a: final plan, or the decision not to amend, within eight weeks of each notice."""
+        for notice in self.story.notices.values():
+            done = notice.final_on or notice.dropped_on
+            if notice.sent_on is None:
+                year = academic_year(done) if done else self.plan.academic_year
+                yield self.unknown("K9a", notice.notice_id, year, NO_START)
+            elif done and done < notice.sent_on:
+                year = academic_year(notice.sent_on + 8 * WEEK)
+                yield self.unknown("K9a", notice.notice_id, year, CONTRADICTORY, notice.sent_on)
+            else:
+                yield from self.owed("K9a", notice.notice_id, notice.sent_on + 8 * WEEK, done, notice.sent_on)
+
+    # --- phase transfers ------------------------------------------------------------------------------------------
+
+    def transfers(self) -> Iterator[Member]:
+        """K11 before the date, K11-by by the date, K11-late-plan for plans first made after it; one a case and year."""
+        by_year = {
+            academic_year(review.due_on): review
+            for review in self.reviews
+            if review.kind == ReviewKind.PHASE_TRANSFER and review.due_on and review.withdrawn is None
+        }
+        for year in sorted({*self.plan.years, *by_year}):
+            yield from self._transfer(year, by_year.get(year))
+
+    def _transfer(self, year: str, review: ReviewFacts | None) -> Iterator[Member]:
+        facts, key = self.plan.years.get(year), f"{self.plan.case_id}:{year[:4]}"
+        if facts is None or facts.phase == NO_PHASE or facts.due is None:
+            if review or (facts and facts.phase != NO_PHASE):
+                yield self.unknown("K11", key, year, NO_COHORT)
+            return
+        if review and review.outcome == Outcome.CEASE:
+            return  # nobody transfers on a plan that is to end
+        done = self._named_on(review)
+        if facts.impossible or self.plan.first_made > facts.due:
+            yield from self.owed("K11-late-plan", key, facts.due, done)
+            return
+        yield from self.owed("K11", key, facts.due, done)
+        yield from self.owed("K11-by", key, facts.by or facts.due + timedelta(days=1), done)
+
+    def _named_on(self, review: ReviewFacts | None) -> date | None:
+        """The day the next school stood in the plan: the final amended plan, or the decision to leave it as it is."""
+        if review is None:
+            return None
+        if review.outcome == Outcome.MAINTAIN:
+            return review.notified_on
+        notice = self._notice_of(review)
+        return notice.final_on if notice else None
+
+
+_PARTS = (
+    _Maker.in_force,
+    _Maker.annual,
+    _Maker.under_five,
+    _Maker.after_the_meeting,
+    _Maker.amendments,
+    _Maker.eight_weeks,
+    _Maker.transfers,
+)
+
+NO_DAY = date(1900, 1, 1)
+
+
+def cell(member: Member) -> tuple[str, str, str, str, int, str, str, date]:
+    """The key of the counter that an item is counted under. Open items keep their day, for the calendar alone makes
+    them overdue; of closed ones only what a chart shows is kept: the month due (K6b) or the week done (K11)."""
+    state = member.reason or UNKNOWN if member.state == UNKNOWN else member.state
+    return (
+        member.measure,
+        member.la,
+        member.administering_la,
+        member.academic_year,
+        member.year_group,
+        member.phase,
+        state,
+        _falls(member),
+    )
+
+
+def _falls(member: Member) -> date:
+    if member.state == OPEN:
+        return member.limit_on or NO_DAY
+    if member.measure == "K6b" and member.limit_on:
+        return member.limit_on.replace(day=1)
+    if member.measure == "K11" and member.done_on:
+        return member.done_on - timedelta(days=member.done_on.weekday())
+    return NO_DAY

@@ -1,0 +1,277 @@
+"""Events become tables: a batch is folded in memory and written back with one statement per table.
+
+The effect of a batch is the difference it makes: a case's items before and after, and the counters by what came and
+went. So it does not matter how the log is cut into batches, nor how the topics interleave: the tables come out the same
+(reliability I9). Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from operator import attrgetter
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Table, bindparam, delete, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from ehcp_contracts.events import NotificationDelivered, NotificationFailed
+from reporting_service.items import ANY_YEAR, ENDED, MET, NO_DAY, Member, cell, items
+from reporting_service.story import (
+    NO_PHASE,
+    NoticeFacts,
+    PlanFacts,
+    ReviewFacts,
+    Story,
+    Year,
+    acted_on,
+    fold,
+)
+from reporting_service.tables import UNSTATED, metadata
+from service_kit.database import in_chunks, upsert
+from service_kit.inbox import Received
+
+Place = tuple[str, str]  # responsible and administering council
+Rows = dict[Any, tuple[Any, ...]]  # key -> row, columns in table order
+T = TypeVar("T")
+
+PLAN, REVIEW, NOTICE, ITEM, COUNTER, PROGRESS = (
+    metadata.tables[name] for name in ("plan", "review", "notice", "item", "counter", "progress")
+)
+TOLD = "told-"
+_PLAN_COLUMNS = [c.name for c in PLAN.columns]
+_DERIVED = {"anchor", "year_group", "phase", "status"}
+_review_row = attrgetter(*(f.name for f in fields(ReviewFacts)))
+_notice_row = attrgetter(*(f.name for f in fields(NoticeFacts)))
+
+
+async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
+    """Apply a batch of new events, in order, within the transaction `tx`."""
+    connection = await tx.connection()
+    await _alone(connection)
+    deliveries = {
+        r.event.delivery_id: r
+        for r in events
+        if isinstance(r.event, NotificationDelivered | NotificationFailed)
+    }
+    moving = [r for r in events if not isinstance(r.event, NotificationDelivered | NotificationFailed)]
+    batch = await _load(connection, {r.case for r in moving}, {r.case for r in deliveries.values()})
+    for received in moving:
+        fold(batch.stories[received.case], received.event)
+    members = {(m.measure, m.key): m for case in batch.whole for m in items(batch.stories[case])}
+    await _tell(connection, batch, members, deliveries)
+    await _save(tx, connection, batch, members)
+    await _progress(tx, connection, events)
+
+
+async def _alone(connection: AsyncConnection) -> None:
+    """One writer at a time: two replicas may hold events of one case from different topics, and both would count
+    from the same picture. (SQLite has one writer anyway.)"""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(7266002)"))
+
+
+# --- loading ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Batch:
+    """What the database holds of the cases concerned: stories to change, and the rows they were made of. `whole`:
+    cases whose story is complete; of the others only the plan is needed."""
+
+    whole: list[UUID]
+    stories: dict[UUID, Story]
+    plans: Rows = field(default_factory=dict)
+    reviews: Rows = field(default_factory=dict)
+    notices: Rows = field(default_factory=dict)
+    members: dict[tuple[str, str], Member] = field(default_factory=dict)
+    places: dict[UUID, Place] = field(default_factory=dict)
+
+
+async def _load(connection: AsyncConnection, moving: set[UUID], told: set[UUID]) -> _Batch:
+    batch = _Batch(sorted(moving), {case: Story(case) for case in moving | told})
+    for row in await _of_cases(connection, PLAN, moving | told):
+        batch.plans[row.case_id] = tuple(row)
+        batch.stories[row.case_id].plan = _plan(row)
+        batch.places[row.case_id] = (row.la, row.administering_la)
+    for row in await _of_cases(connection, REVIEW, moving):
+        batch.reviews[row.review_id] = tuple(row)
+        batch.stories[row.case_id].reviews[row.review_id] = ReviewFacts(*row)
+    for row in await _of_cases(connection, NOTICE, moving):
+        batch.notices[row.notice_id] = tuple(row)
+        batch.stories[row.case_id].notices[row.notice_id] = NoticeFacts(*row)
+    batch.members = {(m.measure, m.key): m for case in batch.whole for m in items(batch.stories[case])}
+    return batch
+
+
+async def _of_cases(connection: AsyncConnection, table: Table, cases: Iterable[UUID]) -> list[Any]:
+    # A fixed order of rows, so that nothing downstream depends on the database's.
+    rows: list[Any] = []
+    for some in in_chunks(sorted(cases)):
+        query = select(table).where(table.c.case_id.in_(some)).order_by(*table.primary_key)
+        rows += (await connection.execute(query)).all()
+    return rows
+
+
+def _plan(row: Any) -> PlanFacts:
+    known = {name: value for name, value in row._mapping.items() if name not in _DERIVED}
+    return PlanFacts(**{**known, "years": {year: _year(facts) for year, facts in row.years.items()}})
+
+
+def _year(facts: Mapping[str, Any]) -> Year:
+    due, by = facts["due"], facts["by"]
+    return Year(
+        facts["year_group"],
+        facts["phase"],
+        date.fromisoformat(due) if due else None,
+        date.fromisoformat(by) if by else None,
+        facts["impossible"],
+    )
+
+
+# --- partners told ------------------------------------------------------------------------------------------------
+
+
+async def _tell(
+    connection: AsyncConnection,
+    batch: _Batch,
+    members: dict[tuple[str, str], Member],
+    deliveries: Mapping[UUID, Received[Any]],
+) -> None:
+    """An item per delivery: what happened last counts. Deliveries go where their plan is."""
+    places = {case: (s.plan.la, s.plan.administering_la) for case, s in batch.stories.items() if s.plan}
+    moved = [case for case, place in places.items() if batch.places.get(case) != place]
+    before = await _deliveries(connection, deliveries, moved)
+    batch.members |= before
+    for key, member in before.items():
+        la, administering = places.get(member.case_id, (member.la, member.administering_la))
+        members[key] = member._replace(la=la, administering_la=administering)
+    for received in deliveries.values():
+        member = _delivery(received, places.get(received.case, (received.la, received.la)))
+        members[member.measure, member.key] = member
+
+
+async def _deliveries(
+    connection: AsyncConnection, keys: Iterable[UUID], cases: Iterable[UUID]
+) -> dict[tuple[str, str], Member]:
+    found: dict[tuple[str, str], Member] = {}
+    for column, values in ((ITEM.c.key, sorted(map(str, keys))), (ITEM.c.case_id, sorted(cases))):
+        for some in in_chunks(values):
+            query = select(ITEM).where(column.in_(some), ITEM.c.measure.startswith(TOLD, autoescape=True))
+            found |= {(row.measure, row.key): Member(*row) for row in await connection.execute(query)}
+    return found
+
+
+def _delivery(received: Received[Any], place: Place) -> Member:
+    event = received.event
+    state = MET if isinstance(event, NotificationDelivered) else ENDED
+    return Member(
+        f"{TOLD}{event.partner_kind.value}",
+        str(event.delivery_id),
+        received.case,
+        *place,
+        ANY_YEAR,
+        UNSTATED,
+        NO_PHASE,
+        None,
+        None,
+        None,
+        state,
+        None,
+    )
+
+
+# --- saving -------------------------------------------------------------------------------------------------------
+
+
+async def _save(
+    tx: AsyncSession, connection: AsyncConnection, batch: _Batch, members: Mapping[tuple[str, str], Member]
+) -> None:
+    stories = [batch.stories[case] for case in batch.whole]
+    plans = {s.case_id: _plan_row(s, s.plan) for s in stories if s.plan}
+    reviews = {r.review_id: _review_row(r) for s in stories for r in s.reviews.values()}
+    notices = {n.notice_id: _notice_row(n) for s in stories for n in s.notices.values()}
+    told_only = {case: row for case, row in batch.plans.items() if case not in plans}
+    await _replace(tx, connection, PLAN, batch.plans, plans | told_only)
+    await _replace(tx, connection, REVIEW, batch.reviews, reviews)
+    await _replace(tx, connection, NOTICE, batch.notices, notices)
+    await _replace(tx, connection, ITEM, batch.members, members)
+    await _count(tx, connection, batch.members, members)
+
+
+def _plan_row(story: Story, plan: PlanFacts) -> tuple[Any, ...]:
+    now = plan.year(plan.academic_year)
+    status = "ended" if plan.ended_on else "ceasing" if plan.in_force_to else "in_force"
+    years = {year: _plain(facts) for year, facts in sorted(plan.years.items())}
+    derived = {
+        "anchor": story.anchor,
+        "year_group": now.year_group,
+        "phase": now.phase,
+        "status": status,
+        "years": years,
+    }
+    return tuple(derived[name] if name in derived else getattr(plan, name) for name in _PLAN_COLUMNS)
+
+
+def _plain(facts: Year) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(facts).items()
+    }
+
+
+async def _replace(
+    tx: AsyncSession,
+    connection: AsyncConnection,
+    table: Table,
+    before: Mapping[Any, Any],
+    after: Mapping[Any, Any],
+) -> None:
+    """Write the rows that differ and remove those that are gone: one statement each."""
+    names = [column.name for column in table.columns]
+    changed = [dict(zip(names, row, strict=True)) for key, row in after.items() if before.get(key) != row]
+    if changed:
+        statement = upsert(tx, table)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in names if name not in keys}
+        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), changed)
+    gone = [before[key] for key in before if key not in after]
+    if gone:
+        keys = list(table.primary_key.columns)
+        where = [column == bindparam(f"old_{column.name}", type_=column.type) for column in keys]
+        places = [names.index(column.name) for column in keys]
+        values = [{f"old_{names[p]}": row[p] for p in places} for row in gone]
+        await connection.execute(delete(table).where(*where), values)
+
+
+async def _count(
+    tx: AsyncSession, connection: AsyncConnection, before: Mapping[Any, Member], after: Mapping[Any, Member]
+) -> None:
+    """Move the counters by what came and what went; one that comes to nought goes, as if it had never been."""
+    moves: Tally[tuple[Any, ...]] = Tally(cell(m) for key, m in after.items() if before.get(key) != m)
+    moves.subtract(cell(m) for key, m in before.items() if after.get(key) != m)
+    names = [column.name for column in COUNTER.columns]
+    rows = [dict(zip(names, (*key, n), strict=True)) for key, n in sorted(moves.items()) if n]
+    if not rows:
+        return
+    statement = upsert(tx, COUNTER)
+    added = {"n": COUNTER.c.n + statement.excluded.n}
+    await connection.execute(statement.on_conflict_do_update(index_elements=names[:-1], set_=added), rows)
+    await connection.execute(delete(COUNTER).where(COUNTER.c.n == 0))
+
+
+async def _progress(tx: AsyncSession, connection: AsyncConnection, events: Sequence[Received[Any]]) -> None:
+    last = (await connection.execute(select(PROGRESS))).first()
+    days = [day for day in (acted_on(r.event) for r in events) if day]
+    times = [r.time for r in events]
+    row = {
+        "id": 1,
+        "last_event_at": max([*times, last.last_event_at] if last else times),
+        "events": len(events) + (last.events if last else 0),
+        "horizon": max([*days, last.horizon if last else NO_DAY]),
+    }
+    statement = upsert(tx, PROGRESS).values(row)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
