@@ -56,6 +56,28 @@ _GROUPS = (
         11,
         "Brindle Hey Junior|Copperfold Junior|Dovecliff Junior|Elderbank Junior",
     ),
+    _Group("secondary", "mainstream", 11, 16, "Foxglove High|Greyfold High|Highmoor Edge High|Jackdaw High"),
+    _Group("secondary", "mainstream", 11, 16, "Ironbridge Lane High|Kingcup High|Larchbank High"),
+    _Group(
+        "secondary", "mainstream", 11, 18, "Marlcroft Academy|Northclough Academy|Orchard Heights Academy"
+    ),
+    _Group("sixth-form", "mainstream", 16, 19, "Packhorse Sixth Form College", section20_12=False),
+    _Group("special", "special", 11, 19, "Skylark Ridge School|Teasel Park School|Willowherb School"),
+    _Group("special", "special", 2, 11, "Quillfeather School|Rowan Beck School"),
+    _Group("special", "special", 4, 16, "Umber Fold School|Violet Clough School"),
+    _Group("special", "special", 3, 19, "Windle Brook School"),
+    _Group(
+        "independent", "special", 5, 18, "Yewtree Hollow School|Ashgill House School@352", section20_12=False
+    ),
+    _Group("independent", "special", 5, 18, "Beckside Manor School@888", section20_12=False),
+    _Group(
+        "independent", "special", 11, 25, "Curlew Lodge School|Drystone Court School@350", section20_12=False
+    ),
+    _Group("alternative-provision", "ap", 5, 11, "Elmfold Centre"),
+    _Group("alternative-provision", "ap", 11, 19, "Fletchers Yard Centre"),
+    _Group("college", "college", 16, 25, "Goyt Valley College|Harebell College", section20_12=False),
+    _Group("college", "college", 16, 25, "Irkdale College@352|Kersal Brook College@355", section20_12=False),
+    _Group("other", "post16", 16, 25, "Linnet Specialist College|Moorgrass Specialist College@354", False),
     _Group(
         "primary",
         "mainstream",
@@ -75,28 +97,6 @@ _GROUPS = (
     _Group("primary", "mainstream", 3, 11, "Tanhouse Primary|Underhill Grange Primary|Vetchfield Primary"),
     _Group("primary", "mainstream", 3, 11, "Wagtail Primary|Yarrowdale Primary|Bramblecote Primary"),
     _Group("primary", "mainstream", 3, 11, "Cloudberry Primary|Damson Croft Primary|Eyebright Primary"),
-    _Group("secondary", "mainstream", 11, 16, "Foxglove High|Greyfold High|Highmoor Edge High|Jackdaw High"),
-    _Group("secondary", "mainstream", 11, 16, "Ironbridge Lane High|Kingcup High|Larchbank High"),
-    _Group(
-        "secondary", "mainstream", 11, 18, "Marlcroft Academy|Northclough Academy|Orchard Heights Academy"
-    ),
-    _Group("sixth-form", "mainstream", 16, 19, "Packhorse Sixth Form College", section20_12=False),
-    _Group("special", "special", 2, 11, "Quillfeather School|Rowan Beck School"),
-    _Group("special", "special", 11, 19, "Skylark Ridge School|Teasel Park School|Willowherb School"),
-    _Group("special", "special", 4, 16, "Umber Fold School|Violet Clough School"),
-    _Group("special", "special", 3, 19, "Windle Brook School"),
-    _Group(
-        "independent", "special", 5, 18, "Yewtree Hollow School|Ashgill House School@352", section20_12=False
-    ),
-    _Group("independent", "special", 5, 18, "Beckside Manor School@888", section20_12=False),
-    _Group(
-        "independent", "special", 11, 25, "Curlew Lodge School|Drystone Court School@350", section20_12=False
-    ),
-    _Group("alternative-provision", "ap", 5, 11, "Elmfold Centre"),
-    _Group("alternative-provision", "ap", 11, 19, "Fletchers Yard Centre"),
-    _Group("college", "college", 16, 25, "Goyt Valley College|Harebell College", section20_12=False),
-    _Group("college", "college", 16, 25, "Irkdale College@352|Kersal Brook College@355", section20_12=False),
-    _Group("other", "post16", 16, 25, "Linnet Specialist College|Moorgrass Specialist College@354", False),
     _Group("primary", "mainstream", 4, 11, "Nightjar Primary@350|Otterspool Lane Primary@354"),
     _Group("secondary", "mainstream", 11, 16, "Plover High@355|Redstart High@354"),
 )
@@ -104,12 +104,12 @@ _GROUPS = (
 
 @cache
 def institutions() -> tuple[Institution, ...]:
-    """All of them, by URN from 900001 on."""
+    """All of them, by URN from 900101 on."""
     return tuple(_made())
 
 
 def _made() -> Iterator[Institution]:
-    number = 900_000
+    number = 900_100
     for group in _GROUPS:
         for entry in group.names.split("|"):
             number += 1

@@ -1,0 +1,119 @@
+"""Fills the hub as a council would: over HTTP, with the adapter's and an officer's tokens, step by step.
+
+Every step may be repeated: what is there already is found again, so a fill that was cut off can be started
+anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+
+from ehcp_embedded.demo.partners import PartnerPlan
+from ehcp_embedded.demo.register import Institution
+
+NDJSON = "application/x-ndjson"
+LINES_AT_ONCE = 475
+Advance = Callable[[int], None]
+
+
+class NotTaken(Exception):
+    """The hub refused a line or a request of the fill; the text names the problem, not the data."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way into the hub: its address, and tokens for the two who fill it."""
+
+    client: httpx2.AsyncClient
+    adapter: str
+    officer: str
+
+    async def send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
+        """A request as the officer."""
+        headers = {"Authorization": f"Bearer {self.officer}", "Idempotency-Key": str(uuid4())}
+        return await self.client.request(method, path, json=body, headers=headers)
+
+
+async def load_register(way: Way, institutions: Sequence[Institution], advance: Advance) -> None:
+    """Load the register of institutions."""
+    async for _ in _lines(
+        way, "/v1/imports/institutions", [institution.line() for institution in institutions]
+    ):
+        advance(1)
+
+
+async def push_cases(way: Way, snapshots: Sequence[dict[str, Any]], advance: Advance) -> None:
+    """Push the caseload through the adapter's batch endpoint."""
+    for start in range(0, len(snapshots), LINES_AT_ONCE):
+        async for _ in _lines(
+            way, "/v1/sources/liquid-logic/batches", snapshots[start : start + LINES_AT_ONCE]
+        ):
+            advance(1)
+
+
+async def _lines(way: Way, path: str, lines: Iterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    headers = {"Authorization": f"Bearer {way.adapter}", "Content-Type": NDJSON}
+    async with way.client.stream("POST", path, content=body, headers=headers) as answer:
+        if answer.status_code != 200:
+            raise NotTaken(f"{path}: {_problem(await answer.aread())}")
+        async for line in answer.aiter_lines():
+            result = json.loads(line)
+            if result["status"] == "rejected":
+                raise NotTaken(f"{path}, line {result['line']}: {_faults(result.get('problem', {}))}")
+            yield result
+
+
+async def register_partners(
+    way: Way, plans: Sequence[PartnerPlan], address: str, advance: Advance
+) -> AsyncIterator[tuple[str, str]]:
+    """Register every partner with its subscription; gives (receiver, secret) for each webhook as it is
+    made."""
+    for plan in plans:
+        partner = await _partner(way, plan)
+        if plan.receiver:
+            yield plan.receiver, await _webhook(way, partner, f"{address}/receivers/{plan.receiver}")
+        advance(1)
+
+
+async def _partner(way: Way, plan: PartnerPlan) -> str:
+    body = {"kind": plan.kind, "ref": plan.ref, "name": plan.name, "la_code": plan.la_code}
+    made = await way.send("POST", "/v1/partners", {k: v for k, v in body.items() if v is not None})
+    if made.status_code == 201:
+        return str(made.json()["id"])
+    if made.status_code != 409:
+        raise NotTaken(f"partner {plan.ref}: {_problem(made.content)}")
+    found = await way.send("GET", f"/v1/partners?kind={plan.kind}&ref={plan.ref}")
+    return str(found.json()["items"][0]["id"])
+
+
+async def _webhook(way: Way, partner: str, url: str) -> str:
+    """The secret of the partner's webhook at `url`: a new one where the subscription is there already."""
+    known = (await way.send("GET", f"/v1/subscriptions?partner={partner}")).json()["items"]
+    same = next((one for one in known if one.get("url") == url), None)
+    if same:
+        answer = await way.send("POST", f"/v1/subscriptions/{same['id']}/rotate-secret")
+    else:
+        body = {"partner_id": partner, "channel": "webhook", "url": url}
+        answer = await way.send("POST", "/v1/subscriptions", body)
+    if answer.status_code not in (200, 201):
+        raise NotTaken(f"subscription: {_problem(answer.content)}")
+    return str(answer.json()["secret"])
+
+
+def _problem(body: bytes) -> str:
+    try:
+        return _faults(json.loads(body))
+    except ValueError:
+        return "no answer that can be read"
+
+
+def _faults(problem: dict[str, Any]) -> str:
+    faults = [f"{fault['pointer']} {fault['code']}" for fault in problem.get("errors", [])]
+    return "; ".join([str(problem.get("title", "refused")), *faults])
