@@ -175,6 +175,7 @@ class Docket:
             meeting_on=held_on,
             held_on=held_on,
             notice_sent_on=notice_sent_on,
+            breaches=[],
             updated_at=self.now,
             **_dates_of(owed),
         )
