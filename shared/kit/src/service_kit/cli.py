@@ -12,6 +12,7 @@ import uvicorn
 from service_kit import migrate as migrations
 from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
+from service_kit.protocol import BoundedProtocol
 from service_kit.service import Part, Running, Service
 from service_kit.settings import Settings, load_settings
 
@@ -72,6 +73,7 @@ def _serve(service: Service, part: Part) -> None:
         running.app(frozenset({part})),
         host=settings.host,
         port=settings.port,
+        http=BoundedProtocol,
         access_log=False,
         server_header=False,
         date_header=True,

@@ -30,7 +30,7 @@ from service_kit.strict import IsoDate
 PREFIX = "EHCP_"
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 _DATABASES = ("postgresql+asyncpg", "sqlite+aiosqlite")
-_BUSES = ("kafka", "log")
+_BUSES = ("kafka", "sqlite")
 
 
 class Environment(StrEnum):
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     @classmethod
     def _bus_address(cls, value: str | None) -> str | None:
         if value is not None and value.partition("://")[0] not in _BUSES:
-            raise _refuse("", "must start with kafka:// or log://")
+            raise _refuse("", "must start with kafka:// or sqlite://")
         return value
 
     @field_validator("cursor_key")
