@@ -197,8 +197,8 @@ def rule_as_text(rule: Rule) -> str:
         "May be appealed": rule.appealable,
     }
     lines += [f"  {name}: {text}" for name, text in told.items() if text]
-    lines += [f"  {formula(step).replace('`', '')}" for step in rule.steps]
-    lines += [f"  Open: {point}" for point in rule.open_points]
+    lines += [f"  {formula(step, linked=False).replace('`', '')}" for step in rule.steps]
+    lines += [f"  Open: {point.say}" for point in rule.open_points]
     return "\n".join([*lines, facts_taken(rule)])
 
 

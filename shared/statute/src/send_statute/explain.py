@@ -170,7 +170,11 @@ def _steps(trace: list[Traced] | tuple[Traced, ...]) -> list[ExplainedStep]:
 
 
 def _open_points(rule: Rule, run: Run, last: Mapping[str, Traced]) -> list[str]:
-    points = [_fill(point, rule, run, last) for point in rule.open_points]
+    points = [
+        _fill(point.say, rule, run, last)
+        for point in rule.open_points
+        if all(run.values.get(name) in wanted for name, wanted in point.when)
+    ]
     # A point that speaks of a value which is not known here ("the anniversary would give none") says nothing.
     return [point for point in points if point]
 

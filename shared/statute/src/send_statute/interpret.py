@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from send_statute.errors import BadFact, PackError, StatuteError
 from send_statute.facts import read_facts, setting
 from send_statute.holidays import BankHolidays
-from send_statute.operations import OPERATIONS
+from send_statute.operations import OPERATIONS, Operation
 from send_statute.pack import LITERAL_ARGS, Pack, Rule, Step
 from send_statute.policy import Policy
 from send_statute.wording import to_iso
@@ -41,6 +41,10 @@ class Setting:
     policy: Policy
     holidays: BankHolidays
 
+    def same_as(self, other: Setting) -> bool:
+        """Whether both are the very same pack and calendar, under equal policies."""
+        return self.pack is other.pack and self.holidays is other.holidays and self.policy == other.policy
+
 
 @dataclass(slots=True)
 class Run:
@@ -60,38 +64,71 @@ def run_rule(name: str, facts: Mapping[str, Any], within: Setting, *, traced: bo
     """Run the version of a rule that was in force on the day that starts its clock."""
     rule = within.pack.rule(name)
     values, meanings = read_facts(rule, facts, within.policy)
-    started = values.get(rule.trigger_fact)
-    if isinstance(started, date) and not rule.in_force_on(started):
-        rule = within.pack.rule(name, started)
+    in_force = _in_force(rule, values, within)
+    if in_force is not rule:
+        rule = in_force
         values, meanings = read_facts(rule, facts, within.policy)
     run = Run(rule, values, meanings)
     _run_steps(run, within, traced)
     return run
 
 
+def run_typed(name: str, facts: dict[str, Any], within: Setting, traced: bool = False) -> Run:
+    """Run a rule, by its id, on values that are of the right types already, as another rule or a batch has them."""
+    rule = within.pack.versions[name][-1]
+    for fact in rule.inputs:
+        if facts.get(fact.name) is None and (fact.default is not None or not fact.optional):
+            return run_rule(name, facts, within, traced=traced)
+    facts = {fact.name: facts.get(fact.name) for fact in rule.inputs}
+    run = Run(_in_force(rule, facts, within), facts, {fact.name: fact.meaning for fact in rule.inputs})
+    _run_steps(run, within, traced)
+    return run
+
+
+def _in_force(rule: Rule, values: Mapping[str, Any], within: Setting) -> Rule:
+    started = values.get(rule.trigger_fact) if rule.trigger_fact else None
+    if isinstance(started, date) and not rule.in_force_on(started):
+        return within.pack.rule(rule.id, started)
+    return rule
+
+
 def _run_steps(run: Run, within: Setting, traced: bool) -> None:
-    values, trace = run.values, run.trace
-    for step, conditions, read, act in _plan(run.rule, within.pack):
-        if conditions and not all(
-            _value(name, values, within.policy) in wanted for name, wanted in conditions
-        ):
+    values, trace, policy = run.values, run.trace, within.policy
+    called: Run | None = None
+    called_with: tuple[str, dict[str, Any]] | None = None
+    for planned in _plan(run.rule, within.pack):
+        step = planned.step
+        if step.when and not all(_value(name, values, policy) in wanted for name, wanted in step.when):
             continue
-        args = {key: _resolve(source, values, within.policy) for key, source in read}
+        args = dict(planned.constants)
+        for key, name in planned.names:
+            args[key] = values.get(name)
+        for key, source in planned.others:
+            args[key] = _resolve(source, values, policy)
         if step.rule:
-            called = run_rule(step.rule, args, within, traced=traced)
-            values[step.set] = called.results().get(step.take)
+            # Neighbouring steps often take two results of one rule, which need not run twice.
+            if called is None or called_with != (step.rule, args):
+                called, called_with = run_typed(step.rule, args, within, traced), (step.rule, args)
+            values[step.set] = called.values.get(step.take)
             if traced:
                 trace.append(_called(step, run.rule, called, within))
             continue
-        try:
-            values[step.set] = act(args, within)
-        except StatuteError:
-            raise
-        except (ValueError, OverflowError, TypeError, KeyError) as problem:
-            raise BadFact(run.rule.id, step.set, f"cannot be computed: {problem}") from problem
+        operation = planned.operation
+        if not operation.takes_none and None in args.values():
+            values[step.set] = None
+        else:
+            try:
+                if operation.needs_holidays:
+                    values[step.set] = operation.run(within.holidays, **args)
+                else:
+                    values[step.set] = operation.run(**args)
+            except StatuteError:
+                raise
+            except (ValueError, OverflowError, TypeError, KeyError) as problem:
+                raise BadFact(run.rule.id, step.set, f"cannot be computed: {problem}") from problem
         if traced:
             cited = within.pack.rule(step.under) if step.under else run.rule
-            how = "" if values[step.set] is None else OPERATIONS[step.op].words(args)
+            how = "" if values[step.set] is None else operation.words(args)
             trace.append(Traced(step.set, values[step.set], how, cited, step, run.rule))
 
 
@@ -103,43 +140,49 @@ def _called(step: Step, of: Rule, called: Run, within: Setting) -> Traced:
 
 
 Source = tuple[str, Any]
-Act = Callable[[dict[str, Any], Setting], Any]
-Planned = tuple[Step, tuple[tuple[str, tuple[Any, ...]], ...], tuple[tuple[str, Source], ...], Act]
 
 
-def _plan(rule: Rule, pack: Pack) -> tuple[Planned, ...]:
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A step made ready to run: what is fixed, what is a plain name, and what needs a closer look."""
+
+    step: Step
+    operation: Operation
+    constants: Mapping[str, Any]
+    names: tuple[tuple[str, str], ...]
+    others: tuple[tuple[str, Source], ...]
+
+
+_CALL = Operation("call", lambda: None, lambda args: "")
+
+
+def _plan(rule: Rule, pack: Pack) -> tuple[_Planned, ...]:
     """The steps of a rule made ready to run, worked out once per version and kept with the pack."""
     key = (rule.id, rule.valid_from)
-    found: tuple[Planned, ...] | None = pack.plans.get(key)
+    found: tuple[_Planned, ...] | None = pack.plans.get(key)
     if found is None:
         found = pack.plans[key] = tuple(_planned(rule, step, pack) for step in rule.steps)
     return found
 
 
-def _planned(rule: Rule, step: Step, pack: Pack) -> Planned:
+def _planned(rule: Rule, step: Step, pack: Pack) -> _Planned:
     read = [(key, _source(key, value)) for key, value in step.args]
+    operation = _CALL
     if step.rule:
         # What the called rule takes and the caller has under the same name is handed on.
         given = {key for key, _ in read}
         own = {fact.name for fact in rule.inputs} | {s.set for s in rule.steps}
         wanted = (fact.name for fact in pack.rule(step.rule).inputs)
         read += [(name, ("name", name)) for name in wanted if name in own and name not in given]
-        return step, step.when, tuple(read), _no_act
-    operation = OPERATIONS.get(step.op)
-    if operation is None:
+    elif step.op in OPERATIONS:
+        operation = OPERATIONS[step.op]
+    else:
         raise PackError(f"{rule.id}.{step.set}: unknown operation {step.op!r}")
-    run, takes_none, needs_holidays = operation.run, operation.takes_none, operation.needs_holidays
-
-    def act(args: dict[str, Any], within: Setting) -> Any:
-        if not takes_none and None in args.values():
-            return None
-        return run(within.holidays, **args) if needs_holidays else run(**args)
-
-    return step, step.when, tuple(read), act
-
-
-def _no_act(args: dict[str, Any], within: Setting) -> Any:
-    raise AssertionError("a call has no operation")
+    plain = [(key, name) for key, (kind, name) in read if kind == "name" and not name.startswith("policy.")]
+    constants = {key: value for key, (kind, value) in read if kind == "value"}
+    done = {key for key, _ in plain} | constants.keys()
+    others = tuple((key, source) for key, source in read if key not in done)
+    return _Planned(step, operation, constants, tuple(plain), others)
 
 
 def _source(key: str, value: Any) -> Source:

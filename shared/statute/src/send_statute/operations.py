@@ -195,6 +195,12 @@ _op("year_of", lambda day: day.year, "the calendar year of {day}")
 _op("plus", lambda value, add: value + add, "{value} plus {add}")
 _op("minus", lambda value, less: value - less, "{value} less {less}")
 
+_op(
+    "falls_on",
+    lambda day, month, day_of_month: (day.month, day.day) == (month, day_of_month),
+    "tested whether {day} is that day of the year",
+)
+
 # -- comparing and choosing ------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPoint:
+    """Something the law leaves open, in words with {name} slots, and the values for which it matters."""
+
+    say: str
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One version of one rule. Dates of force are inclusive at both ends."""
 
@@ -83,7 +91,7 @@ class Rule:
     appealable: str
     exceptions: tuple[str, ...]
     supersedes: str
-    open_points: tuple[str, ...]
+    open_points: tuple[OpenPoint, ...]
     moved_by: tuple[str, ...]
     aliases: tuple[str, ...]
     inputs: tuple[Input, ...]
@@ -123,6 +131,8 @@ class Pack:
 
     def rule_id(self, name: str) -> str:
         """The id behind a name: an id, an alias, or either written with hyphens."""
+        if name in self.versions:
+            return name
         plain = name.strip().replace("-", "_") if isinstance(name, str) else ""
         found = self.aliases.get(plain, plain)
         if found not in self.versions:
@@ -320,7 +330,7 @@ def _rule(row: Mapping[str, Any]) -> Rule:
             appealable=row.get("appealable", ""),
             exceptions=tuple(row.get("exceptions", ())),
             supersedes=row.get("supersedes", ""),
-            open_points=tuple(row.get("open_points", ())),
+            open_points=tuple(_open_point(point) for point in row.get("open_points", ())),
             moved_by=tuple(row.get("moved_by", ())),
             aliases=tuple(row.get("aliases", ())),
             inputs=inputs,
@@ -358,11 +368,21 @@ def _step(row: Mapping[str, Any]) -> Step:
         rule=row.get("rule", ""),
         take=row.get("take", row["set"]),
         args=tuple((k, _frozen(v)) for k, v in row.items() if k not in _STEP_KEYS),
-        when=tuple((k, tuple(v) if isinstance(v, list) else (v,)) for k, v in row.get("when", {}).items()),
+        when=_conditions(row.get("when", {})),
         label=row.get("label", ""),
         under=row.get("under", ""),
         says=row.get("says", ""),
     )
+
+
+def _open_point(point: str | Mapping[str, Any]) -> OpenPoint:
+    if isinstance(point, str):
+        return OpenPoint(point)
+    return OpenPoint(point["say"], _conditions(point["when"]))
+
+
+def _conditions(table: Mapping[str, Any]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    return tuple((name, tuple(v) if isinstance(v, list) else (v,)) for name, v in table.items())
 
 
 def _frozen(value: Any) -> Any:
@@ -379,7 +399,8 @@ def _check_names(rule: Rule) -> None:
             if name not in known and not name.startswith("policy."):
                 raise PackError(f"{rule.id}.{step.set}: nothing sets {name!r}")
         known.add(step.set)
-    for name in (*rule.results, *rule.needs_one_of, *filter(None, [rule.trigger_fact])):
+    tested = [name for point in rule.open_points for name, _ in point.when]
+    for name in (*rule.results, *rule.needs_one_of, *tested, *filter(None, [rule.trigger_fact])):
         if name not in known:
             raise PackError(f"{rule.id}: nothing sets {name!r}")
 

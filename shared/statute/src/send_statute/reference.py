@@ -45,7 +45,7 @@ def reference_page(pack: Pack | None = None) -> str:
     return "\n".join(_page(chosen)).rstrip() + "\n"
 
 
-def formula(step: Step) -> str:
+def formula(step: Step, *, linked: bool = True) -> str:
     """A step of a rule in plain English, with the names of facts where an explanation would have their values."""
     condition = joined(
         [f"{in_words(name)} is {joined([in_words(v) for v in wanted], 'or')}" for name, wanted in step.when]
@@ -53,7 +53,8 @@ def formula(step: Step) -> str:
     only = f" (when {condition})" if condition else ""
     if step.rule:
         given = ", ".join(f"{key} = {value}" for key, value in step.args)
-        return f"`{step.set}`: `{step.take}` of [`{step.rule}`](#{step.rule}){f' with {given}' if given else ''}{only}"
+        called = f"[`{step.rule}`](#{step.rule})" if linked else step.rule
+        return f"`{step.set}`: `{step.take}` of {called}{f' with {given}' if given else ''}{only}"
     args = dict(step.args)
     said = OPERATIONS[step.op].words(args)
     numbers = {"day_in_year", "last_weekday_of_month"}
@@ -118,7 +119,7 @@ def _rule(rule: Rule, pack: Pack) -> Iterator[str]:
     for step in rule.steps:
         yield f"- {formula(step)}"
     for point in rule.open_points:
-        yield "- Open: " + _SLOT.sub(r"`\1`", point)
+        yield "- Open: " + _SLOT.sub(r"`\1`", point.say)
     if rule.steps:
         yield f"- Example: {_example(rule, pack)}"
 
