@@ -69,7 +69,9 @@ async def test_an_older_version_after_a_newer_one_is_refused_and_kept(hub: Any, 
     response = await hub.push(snapshot(version=4, officer="officer-9"))
     assert (response.status_code, codes(response)) == (409, ["stale-snapshot"])
     kept = (await hub.officer.get("/v1/sources/liquid-logic/quarantine")).json()["items"]
-    assert [(k["ref"], k["version"], k["code"], k["times"]) for k in kept] == [("LL-1", 4, "stale-snapshot", 1)]
+    assert [(k["ref"], k["version"], k["code"], k["times"]) for k in kept] == [
+        ("LL-1", 4, "stale-snapshot", 1)
+    ]
 
 
 async def test_the_same_version_with_other_content_is_refused(hub: Any, snapshot: Any) -> None:
@@ -138,10 +140,16 @@ async def test_a_field_that_is_not_mapped_is_refused(hub: Any, snapshot: Any, fi
         ({"plan": {"first_made": "2026-10-01", "last_concluded": None}}, "in-future"),
         ({"plan": {"first_made": "2014-08-31"}}, "before-birth"),
         ({"plan": {"last_concluded": "2024-05-19"}}, "review-before-plan"),
-        ({"plan": {"meeting_held_on": "2026-08-01", "notice_sent_on": "2026-07-31"}}, "notice-before-meeting"),
+        (
+            {"plan": {"meeting_held_on": "2026-08-01", "notice_sent_on": "2026-07-31"}},
+            "notice-before-meeting",
+        ),
         ({"plan": {"status": "ceased"}}, "ceased-incomplete"),
         ({"plan": {"ceased_on": "2026-09-01", "cease_reason": "2"}}, "ceased-incomplete"),
-        ({"plan": {"status": "ceased", "ceased_on": "2024-01-01", "cease_reason": "2"}}, "ceased-before-plan"),
+        (
+            {"plan": {"status": "ceased", "ceased_on": "2024-01-01", "cease_reason": "2"}},
+            "ceased-before-plan",
+        ),
         ({"version": "1"}, "whole-number"),
         ({"version": True}, "whole-number"),
         ({"taught_in": "2026/28"}, "academic-year-format"),
@@ -165,7 +173,9 @@ async def test_a_plan_from_before_part_3_of_the_act_cannot_be(hub: Any, snapshot
 
 async def test_a_move_to_another_school_is_told_with_old_and_new(hub: Any, snapshot: Any) -> None:
     case_id = await hub.a_plan(snapshot())
-    await hub.push(snapshot(version=2, placement={"urn": "900104", "since": "2026-09-07"}, officer="officer-5"))
+    await hub.push(
+        snapshot(version=2, placement={"urn": "900104", "since": "2026-09-07"}, officer="officer-5")
+    )
     name, data = (await hub.events())[1]
     assert name == "placement-changed"
     assert data["placement"] == {"urn": "900104", "since": "2026-09-07"}
@@ -219,7 +229,12 @@ async def test_what_the_source_did_not_change_stays_as_the_hub_has_it(hub: Any, 
 
 async def test_a_date_both_sides_moved_differently_is_a_conflict(hub: Any, snapshot: Any) -> None:
     case_id = await hub.a_plan(snapshot())
-    body = {"field": "last_concluded", "new": "2026-05-08", "reason": "evidence_found", "note": "Letter found."}
+    body = {
+        "field": "last_concluded",
+        "new": "2026-05-08",
+        "reason": "evidence_found",
+        "note": "Letter found.",
+    }
     await hub.post(f"/v1/cases/{case_id}/corrections", body)
     agreeing = await hub.push(snapshot(version=2, plan={"last_concluded": "2026-05-08"}))
     assert agreeing.json()["status"] == "unchanged"
@@ -311,6 +326,8 @@ async def test_two_councils_may_use_the_same_reference(hub: Any, snapshot: Any) 
 async def test_a_system_pushes_for_its_own_council_and_under_its_own_name(hub: Any, snapshot: Any) -> None:
     body = {k: v for k, v in snapshot().items() if k != "ref"}
     url = "/v1/sources/liquid-logic/cases/LL-1"
-    assert (await hub.app.as_("adapter", org="liquid-logic", las=("354",)).put(url, json=body)).status_code == 403
+    assert (
+        await hub.app.as_("adapter", org="liquid-logic", las=("354",)).put(url, json=body)
+    ).status_code == 403
     assert (await hub.app.as_("adapter", org="other-system").put(url, json=body)).status_code == 404
     assert (await hub.app.as_("school", org="900101", las=()).put(url, json=body)).status_code == 403

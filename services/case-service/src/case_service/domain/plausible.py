@@ -45,8 +45,8 @@ class Day(NamedTuple):
 def check(days: Iterable[Day], *, birth_date: date, today: date) -> None:
     """Refuse days that cannot be. Raises Refusal("validation") with one fault for each, by rule code."""
     last = last_day_possible(birth_date)
-    faults = [found for day in days if day.on for found in _faults(day, day.on, birth_date, last, today)]
-    if faults:
+    found = (fault for day in days if day.on for fault in _faults(day, day.on, birth_date, last, today))
+    if faults := dict.fromkeys(found):  # each once, in their order
         raise Refusal("validation", errors=faults)
 
 
