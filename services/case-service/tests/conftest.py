@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from case_service.main import service
+from service_kit.settings import Environment, Settings
 from service_kit.testing import Harness, running
 
 Document = dict[str, Any]
@@ -95,13 +97,27 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    """case-service on 14 September 2026, with four schools in its register."""
-    async with running(service, tmp_path, today=TODAY) as app:
+async def hub(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hub]:
+    """case-service on 14 September 2026, with four schools in its register; on SQLite unless asked otherwise with
+    `parametrize("hub", ["postgres"], indirect=True)`."""
+    settings: Document = {}
+    if getattr(request, "param", "sqlite") == "postgres":
+        url = request.getfixturevalue("postgres").create_database(f"case_{uuid4().hex}")
+        settings["database_url"] = url
+        await migrated(url, tmp_path)
+    async with running(service, tmp_path, today=TODAY, settings=settings) as app:
         hub = Hub(app)
         lines = [school_line(school) for school in SCHOOLS]
         assert {line["status"] for line in await hub.schools(lines)} == {"created"}
         yield hub
+
+
+async def migrated(url: str, folder: Path) -> None:
+    """Bring a new database to the newest revision."""
+    settings = Settings(environment=Environment.test, data_dir=folder, database_url=url)
+    built = service.build(settings)
+    await built.migrate()
+    await built.stop()
 
 
 def school_line(school: Document) -> Document:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from fastapi import Response
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service import views
@@ -46,12 +47,21 @@ async def push(ctx: Context, source: str, ref: str, body: SourceCase) -> Respons
         fault = Fault("/ref", "ref-mismatch", "This is not the reference in the address.")
         raise Refusal("validation", errors=[fault])
     snapshot = snapshot_of(source, ref, body)
-    async with ctx.db.write() as session:
-        (outcome,) = await _take(ctx, session, [snapshot])
+    try:
+        outcome = await _take_one(ctx, snapshot)
+    except IntegrityError:
+        # The same new reference came twice at once: the other one is stored now, so look again.
+        outcome = await _take_one(ctx, snapshot)
     if isinstance(outcome, Refusal):
         raise outcome
     view = views.PushResult(ref=ref, **outcome)
     return ctx.answer(201 if view.status == "created" else 200, view, etag=view.version)
+
+
+async def _take_one(ctx: Context, snapshot: Snapshot) -> Outcome:
+    async with ctx.db.write() as session:
+        (outcome,) = await _take(ctx, session, [snapshot])
+    return outcome
 
 
 def push_batch(ctx: Context, source: str) -> Results:
