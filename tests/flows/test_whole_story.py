@@ -13,7 +13,7 @@ SCHOOL, OTHER_SCHOOL, NEXT_SCHOOL = "900001", "900002", "900003"
 
 def institution(urn: str, low: int, high: int) -> dict[str, Any]:
     return {
-        "urn": urn, "name": f"Invented School {urn}", "kind": "mainstream", "low_age": low, "high_age": high,
+        "urn": urn, "name": f"Invented School {urn}", "kind": "primary", "low_age": low, "high_age": high,
         "la_code": "351", "section20_12": True,
     }  # fmt: skip
 
@@ -155,7 +155,7 @@ async def test_from_the_push_of_a_plan_to_the_next_review_and_the_figures(house:
     assert (figures["K7"]["numerator"], figures["K7"]["denominator"]) == (1, 1)
     assert (figures["K8"]["numerator"], figures["K8"]["denominator"]) == (1, 1)
     assert (figures["K9"]["numerator"], figures["K9"]["denominator"]) == (1, 1)
-    assert figures["overdue"]["numerator"] == 0
+    assert figures["K12"]["numerator"] == 0
 
 
 async def test_a_pupil_who_moves_is_heard_of_by_the_new_school_and_no_longer_by_the_old(house: House) -> None:
@@ -192,9 +192,16 @@ async def test_a_partner_that_was_down_gets_the_same_notice_again_under_the_same
     school.answers = [503]
     await push(house, "LL-1", snapshot())
     await house.quiet()
+    first, again, later = school.verified()
+    assert first.headers["webhook-id"] == again.headers["webhook-id"] != later.headers["webhook-id"]
+    assert first.body == again.body
+    assert (first.event["type"], later.event["type"]) == ("ehcp.plan-issued.v1", "ehcp.review-scheduled.v1")
     async with house.as_("officer") as officer:
-        waiting = (await officer.get("/v1/deliveries", params={"status": "pending"})).raise_for_status().json()["items"]
-    assert [one["attempts"] for one in waiting] == [1]
+        made = (await officer.get("/v1/deliveries", params={"status": "delivered"})).raise_for_status().json()["items"]
+    assert [(one["event_type"], one["attempts"]) for one in made if one["channel"] == "webhook"] == [
+        ("ehcp.plan-issued.v1", 2),
+        ("ehcp.review-scheduled.v1", 1),
+    ]
 
 
 async def test_partners_without_an_endpoint_read_the_same_events_from_the_feed(house: House) -> None:
