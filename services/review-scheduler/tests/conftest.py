@@ -163,3 +163,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """The service on 1 September 2026."""
     async with running(service, tmp_path, today=date(2026, 9, 1)) as app:
         yield Desk(app)
+
+
+@pytest.fixture
+def make_desk() -> type[Desk]:
+    """A desk for a service that a test has started in its own way."""
+    return Desk

@@ -474,6 +474,19 @@ async def test_one_meeting_may_serve_both_and_each_keeps_its_own_due_date(desk):
     ]
 
 
+async def test_a_phase_deadline_that_nobody_could_keep_is_listed_but_is_no_breach(desk):
+    """phase_late_plan: the first plan came after 14 February of the transfer year."""
+    desk.app.clock.set(date(2027, 3, 1))
+    facts = desk.year_6().model_copy(update={"phase_deadline_impossible": True})
+    case = await desk.issue(date(2027, 3, 1), facts=facts)
+    phase = await desk.review(case, "phase_transfer")
+    assert (phase["deadline_impossible"], phase["overdue_since"]) == (True, "2027-02-15")
+    assert await desk.stages(case) == []
+    await desk.post(phase, "held", held_on="2027-03-01")
+    done = await desk.post(phase, "decision", outcome="maintain", notified_on="2027-03-01")
+    assert (done["breaches"], done["days_late"]) == ([], 15)
+
+
 async def test_a_meeting_cannot_serve_a_review_that_is_not_there(desk):
     case = await desk.register()
     problem = await desk.post(

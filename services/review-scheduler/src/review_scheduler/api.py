@@ -59,6 +59,7 @@ class ReviewView(View):
     rule_id: str
     citation: str
     counts_as_statutory: bool
+    deadline_impossible: bool
     meeting_on: date | None
     notice_due: date | None
     advice_due: date | None

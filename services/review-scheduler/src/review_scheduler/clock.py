@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, literal_column, select, tuple_, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -52,22 +52,28 @@ async def announce_due(tx: AsyncSession, today: date, at_once: int) -> int:
 async def _take(tx: AsyncSession, today: date, at_once: int) -> list[Any]:
     """Mark the next pending stages as sent and say which they were."""
     table = StageRow.__table__  # type: ignore[attr-defined]
-    # As text, not as a parameter: only then is the partial index on pending stages used.
-    pending: ColumnElement[bool] = literal_column(PENDING)
-    key = tuple_(table.c.review_id, table.c.stage)
-    due = (
-        select(table.c.review_id, table.c.stage)
-        .where(pending, table.c.on <= today)
-        .order_by(table.c.on, table.c.review_id)
-        .limit(at_once)
-    )
     statement = (
         update(table)
-        .where(pending, key.in_(due))
+        .where(_PENDING, tuple_(table.c.review_id, table.c.stage).in_(due_stages(today, at_once)))
         .values(state=StageState.SENT.value, sent_on=today)
         .returning(table.c.review_id, table.c.stage, table.c.on)
     )
     return list((await tx.execute(statement)).all())
+
+
+# As text, not as a parameter: only then is the partial index on pending stages used.
+_PENDING: ColumnElement[bool] = literal_column(PENDING)
+
+
+def due_stages(today: date, at_once: int) -> Select[Any, Any]:
+    """The keys of the next pending stages up to `today`, oldest first; read from the partial index alone."""
+    table = StageRow.__table__  # type: ignore[attr-defined]
+    return (
+        select(table.c.review_id, table.c.stage)
+        .where(_PENDING, table.c.on <= today)
+        .order_by(table.c.on, table.c.review_id)
+        .limit(at_once)
+    )
 
 
 async def _reviews(tx: AsyncSession, ids: set[Any]) -> dict[Any, Review]:

@@ -129,7 +129,11 @@ async def _take(ctx: Ctx, tx: Tx, review_id: UUID) -> tuple[Docket, Plan, Review
         raise Refusal("not-found")
     docket = await Docket.load(tx.session, [seen.case_id], today=ctx.clock.today(), now=ctx.clock.now())
     plan = docket.plans[seen.case_id]
-    review = docket.review(plan, review_id) or seen
+    review = docket.review(plan, review_id)
+    if review is None:
+        # Closed, perhaps by somebody else between the first look and the lock: look again.
+        await tx.session.refresh(seen)
+        review = seen
     ctx.match(review.version)
     return docket, plan, review
 

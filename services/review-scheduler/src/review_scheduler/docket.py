@@ -172,6 +172,7 @@ class Docket:
             status=Status.HELD if held_on else Status.DUE,
             opened_on=self.today,
             counts_as_statutory=owed.counts_as_statutory,
+            deadline_impossible=_is_impossible(plan, owed),
             meeting_on=held_on,
             held_on=held_on,
             notice_sent_on=notice_sent_on,
@@ -367,6 +368,11 @@ def facts_of(plan: Plan) -> PlanFacts:
         phase_done_for=plan.phase_done_for,
         ended=plan.ceased_on is not None,
     )
+
+
+def _is_impossible(plan: Plan, owed: Owed) -> bool:
+    """Whether the plan was made only after the deadline of its phase transfer (`phase_late_plan`)."""
+    return owed.kind is ReviewKind.PHASE_TRANSFER and bool(plan.facts.get("phase_deadline_impossible"))
 
 
 def _dates_of(owed: Owed) -> dict[str, Any]:

@@ -212,10 +212,12 @@ async def _correct_notice(docket: Docket, plan: Plan, event: DateCorrected) -> N
 
 
 async def _of_notice(docket: Docket, received: Received[Any], notice_id: UUID | None) -> list[Review]:
-    """The reviews that an amendment notice belongs to; none for an amendment without review."""
+    """The reviews that an amendment notice belongs to, also when it was sent a second time; none for an amendment
+    without review."""
     plan = _plan(docket, received)
+    review_id = getattr(received.event, "review_id", None)
     reviews = [*docket.open_of(plan), *await docket.concluded_of(plan)]
-    return [review for review in reviews if notice_id is not None and review.notice_id == notice_id]
+    return [r for r in reviews if r.id == review_id or (notice_id is not None and r.notice_id == notice_id)]
 
 
 def _plan(docket: Docket, received: Received[Any]) -> Plan:

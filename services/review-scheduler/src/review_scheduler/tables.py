@@ -103,6 +103,7 @@ class Review(Base, Routed, table=True):
     rule_id: str = Field(sa_type=String(60))
     citation: str = Field(sa_type=String(200))
     counts_as_statutory: bool
+    deadline_impossible: bool = False
 
     meeting_on: date | None = None
     notice_due: date | None = None
@@ -136,7 +137,7 @@ class StageRow(Base, table=True):
     """One announcement of a review: at most one row, and one event, per review and stage."""
 
     __tablename__ = "stage"
-    __table_args__ = (Index("ix_stage_pending", "on", "review_id", **_where(PENDING)),)
+    __table_args__ = (Index("ix_stage_pending", "on", "review_id", "stage", **_where(PENDING)),)
 
     review_id: UUID = Field(primary_key=True, foreign_key="review.id")
     stage: str = Field(primary_key=True, sa_type=String(10))

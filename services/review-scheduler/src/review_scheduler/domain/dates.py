@@ -106,6 +106,9 @@ def _owed(kind: ReviewKind, counted_from: date, why: Explanation, names: dict[st
     )
 
 
+_INTERIM_OPEN = "an interim review counts under s.44 only if the full process of regs 19 and 20 was run"
+
+
 @lru_cache(maxsize=8192)
 def under5_interim(anchor: date, on: date) -> Owed:
     """The interim review of a child under five that falls on `on` (CoP 9.178, council policy).
@@ -123,7 +126,7 @@ def under5_interim(anchor: date, on: date) -> Owed:
         force=rule.force,
         text=f"Interim review of a child under five by {in_words(on)}{_interval(anchor, on)}, as the council's policy "
         f"sets it ({rule.citation}). The 12-month duty stands beside it.",
-        open_points=rule.open_points,
+        open_points=(_INTERIM_OPEN,),
     )
     latest = replace(
         due,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ehcp_contracts.events import Outcome, ReviewKind
 from review_scheduler.domain.obligations import Status
-from send_statute import IllegalStep, machine
+from send_statute import IllegalStep, evaluate, machine
 from service_kit.problems import Fault, Refusal
 
 LATEST_BOOKING = timedelta(days=366)
@@ -70,6 +70,8 @@ class UnderReview(Protocol):
     def due_on(self) -> date: ...
     @property
     def rule_id(self) -> str: ...
+    @property
+    def deadline_impossible(self) -> bool: ...
     @property
     def meeting_on(self) -> date | None: ...
     @property
@@ -194,13 +196,19 @@ def check_held(review: UnderReview, held_on: date, plan_first_made: date, today:
     faults = _not_after(held_on, today, "/held_on")
     faults += _not_before(held_on, plan_first_made, "/held_on", "before-plan", "The plan was made later.")
     if not faults and review.kind == ReviewKind.PHASE_TRANSFER:
-        opens = review.counted_from.replace(year=review.counted_from.year - 1)
+        opens = _phase_window_opens(review.counted_from)
         message = "A phase transfer review is held in the 12 months before the transfer."
         faults += _not_before(held_on, opens, "/held_on", PHASE_WINDOW_RULE, message)
     elif not faults:
         message = "The 12 months of this review start later; that meeting belongs to an earlier review."
         faults += _not_before(held_on, review.counted_from, "/held_on", "before-anchor", message)
     _refuse(faults)
+
+
+def _phase_window_opens(transfer_on: date) -> date:
+    """The first day of the 12 months before a transfer (SEND Regs 2014 reg 18(1))."""
+    answer = evaluate("at_least_n_months_before", {"target": transfer_on, "months": 12})
+    return date.fromisoformat(answer["last_day"])
 
 
 def held_breaches(review: UnderReview, held_on: date) -> list[Breach]:
@@ -247,13 +255,16 @@ def notice_breaches(review: UnderReview, sent_on: date) -> list[Breach]:
 
 
 def late_review(review: UnderReview, ended_on: date) -> list[Breach]:
-    """A review concluded after its due date; for an under-five interim that is the council's policy, not law."""
+    """A review concluded after its due date; for an under-five interim that is the council's policy, not law. Where the
+    plan came only after the deadline, nobody could have kept it (`phase_late_plan`)."""
+    if review.deadline_impossible:
+        return []
     force = "policy" if review.kind == ReviewKind.UNDER5_INTERIM else "law"
     return _if_late("review-late", review.rule_id, review.due_on, ended_on, force)
 
 
 def _after_due(review: UnderReview, meeting: date) -> list[Breach]:
-    if review.kind == ReviewKind.UNDER5_INTERIM:
+    if review.kind == ReviewKind.UNDER5_INTERIM or review.deadline_impossible:
         return []
     return _if_late("meeting-after-due", review.rule_id, review.due_on, meeting)
 

@@ -159,6 +159,7 @@ def upgrade() -> None:
         sa.Column("rule_id", sa.String(length=60), nullable=False),
         sa.Column("citation", sa.String(length=200), nullable=False),
         sa.Column("counts_as_statutory", sa.Boolean(), nullable=False),
+        sa.Column("deadline_impossible", sa.Boolean(), nullable=False),
         sa.Column("meeting_on", sa.Date(), nullable=True),
         sa.Column("notice_due", sa.Date(), nullable=True),
         sa.Column("advice_due", sa.Date(), nullable=True),
@@ -239,7 +240,7 @@ def upgrade() -> None:
     with op.batch_alter_table("stage", schema=None) as batch_op:
         batch_op.create_index(
             "ix_stage_pending",
-            ["on", "review_id"],
+            ["on", "review_id", "stage"],
             unique=False,
             postgresql_where=sa.text("state = 'pending'"),
             sqlite_where=sa.text("state = 'pending'"),

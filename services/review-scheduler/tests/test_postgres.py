@@ -1,0 +1,68 @@
+"""The same service on PostgreSQL: its migration, its statements, and two writers at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from review_scheduler import clock
+from review_scheduler.main import service
+from review_scheduler.tables import metadata
+from service_kit import Settings, uuid7
+from service_kit.bus.log_bus import LogBus
+from service_kit.migrate import differences
+from service_kit.testing import running
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, postgres: Any, make_desk: Any) -> AsyncIterator[Any]:
+    url = postgres.create_database(f"reviews_{uuid7().hex}")
+    bus = LogBus(tmp_path / "other.sqlite3")
+    built = service.build(Settings(environment="test", data_dir=tmp_path, database_url=url), bus=bus)
+    await built.migrate()
+    await built.stop()
+    async with running(service, tmp_path, today=date(2026, 9, 1), settings={"database_url": url}) as app:
+        yield make_desk(app)
+
+
+async def test_the_migration_gives_the_tables_of_the_code(desk):
+    assert await differences(desk.app.hub.db, metadata) == []
+
+
+async def test_from_arrival_to_the_next_review(desk):
+    case = await desk.register(facts=desk.year_6())
+    phase = await desk.review(case, "phase_transfer")
+    await desk.day(date(2026, 11, 9))
+    await desk.post(phase, "meeting", meeting_on="2026-11-25", covers=["annual"])
+    await desk.day(date(2026, 12, 1))
+    await desk.post(phase, "held", held_on="2026-11-25")
+    await desk.post(phase, "decision", outcome="maintain", notified_on="2026-12-01")
+    assert [(r["kind"], r["due_on"]) for r in await desk.reviews(case, status="open")] == [
+        ("annual", "2027-11-30")
+    ]
+    assert [r["due_on"] for r in await desk.reviews(case, updated_since="2026-12-01T00:00:00Z")]
+    officers = (await desk.app.as_("officer").get("/v1/officers")).json()["items"]
+    assert [(row["officer"], row["plans"], row["open_reviews"]) for row in officers] == [("officer-1", 1, 1)]
+
+
+async def test_two_ticks_at_once_announce_each_stage_once(desk):
+    """F41."""
+    cases = [await desk.register() for _ in range(30)]
+    await asyncio.gather(*(clock.tick(desk.app.hub, date(2026, 11, 9)) for _ in range(3)))
+    assert [await desk.stages(case) for case in cases] == [["plan"]] * 30
+
+
+async def test_two_decisions_at_once_on_one_review_end_with_one(desk):
+    case = await desk.register()
+    review = await desk.review(case)
+    await desk.post(review, "held", held_on="2026-08-20")
+    client = desk.app.as_("officer")
+    path, body = f"/v1/reviews/{review['id']}/decision", {"outcome": "maintain", "notified_on": "2026-09-01"}
+    answers = await asyncio.gather(*(client.post(path, json=body) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert (await desk.names(case)).count("review-concluded") == 1
