@@ -59,7 +59,7 @@ async def test_a_plan_within_the_15_days_on_its_draft_is_refused_with_the_clause
 async def test_a_second_first_plan_is_refused(hub: Any, snapshot: Any) -> None:
     case_id = await hub.a_plan(snapshot())
     response = await hub.post(f"/v1/cases/{case_id}/plan", {"issued_on": "2026-09-10", "placement": PLACED})
-    assert (response.status_code, codes(response)) == (409, ["SEND Regs 2014 reg 13(2), 14"])
+    assert (response.status_code, codes(response)) == (409, ["Children and Families Act 2014 s.44(2)"])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,9 @@ async def test_nothing_can_be_amended_or_ceased_before_there_is_a_plan(hub: Any)
         ("amendment-notices", {"sent_on": "2026-09-10"}),
         ("cease", {"stage": "consult", "notified_on": "2026-09-10"}),
     ):
-        assert codes(await hub.post(f"/v1/cases/{case_id}/{path}", body)) == ["CFA 2014 s.37"]
+        assert codes(await hub.post(f"/v1/cases/{case_id}/{path}", body)) == [
+            "Children and Families Act 2014 s.37"
+        ]
 
 
 # -- amendments --------------------------------------------------------------------------------------------------

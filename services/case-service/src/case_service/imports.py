@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from sqlalchemy import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service.institutions import InstitutionLine
 from case_service.jobs import refresh_placed_at
 from case_service.store import INSTITUTIONS
-from case_service.streams import Item, Outcome, Results, chunks, guarded, result
-from service_kit.api import ndjson
+from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
 from service_kit.database import upsert
-from service_kit.problems import Refusal
 
 _VALUES = ("name", "kind", "low_age", "high_age", "la_code", "section20_12")
 
 
 def load_institutions(ctx: Context) -> Results:
     """Take the register line by line; the results stream back in the order of the lines."""
-    return Results(_load(ctx))
 
+    async def take(session: AsyncSession, bodies: list[InstitutionLine]) -> list[Outcome]:
+        statuses = await _upsert(ctx, session, bodies)
+        return [{"status": statuses[body.urn]} for body in bodies]
 
-async def _load(ctx: Context) -> AsyncIterator[bytes]:
-    async def apply(items: list[Item[InstitutionLine]]) -> list[Outcome]:
-        bodies = [item.body for item in items if item.body is not None]
-        async with ctx.db.write() as session:
-            statuses = await _upsert(ctx, session, bodies)
-        return [
-            {"status": statuses[item.body.urn]} if item.body else item.refusal or Refusal("internal")
-            for item in items
-        ]
-
-    async for chunk in chunks(ndjson(ctx.request), InstitutionLine, lambda body: body.urn, named="urn"):
-        async for item, outcome in guarded(chunk, apply):
-            yield result(item, outcome, named="urn", public_url=ctx.settings.public_url)
+    return Results(process(ctx, InstitutionLine, take, key=lambda body: body.urn, named="urn"))
 
 
 async def _upsert(ctx: Context, session: AsyncSession, bodies: list[InstitutionLine]) -> dict[str, str]:

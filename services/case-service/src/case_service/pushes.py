@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID, uuid4
@@ -19,8 +19,7 @@ from case_service.domain.snapshot import CONFLICTS, Snapshot, conflict
 from case_service.queries import QUARANTINE
 from case_service.sources import SourceCase, SourceLine, snapshot_of
 from case_service.store import CASES, amendments_of, circumstances, load, save
-from case_service.streams import Item, Outcome, Results, chunks, guarded, result
-from service_kit.api import ndjson
+from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
 from service_kit.database import in_chunks, upsert
 from service_kit.ids import uuid7
@@ -67,21 +66,11 @@ async def _take_one(ctx: Context, snapshot: Snapshot) -> Outcome:
 def push_batch(ctx: Context, source: str) -> Results:
     """Take many snapshots, line by line; the results stream back in the order of the lines."""
     _own_source(ctx, source)
-    return Results(_batch(ctx, source))
 
+    async def take(session: AsyncSession, bodies: list[SourceLine]) -> list[Outcome]:
+        return await _take(ctx, session, [snapshot_of(source, body.ref, body) for body in bodies])
 
-async def _batch(ctx: Context, source: str) -> AsyncIterator[bytes]:
-    async def apply(items: list[Item[SourceLine]]) -> list[Outcome]:
-        bodies = [item.body for item in items if item.body is not None]
-        async with ctx.db.write() as session:
-            taken = iter(await _take(ctx, session, [snapshot_of(source, body.ref, body) for body in bodies]))
-        return [
-            next(taken) if item.body is not None else item.refusal or Refusal("internal") for item in items
-        ]
-
-    async for chunk in chunks(ndjson(ctx.request), SourceLine, _key, named="ref"):
-        async for item, outcome in guarded(chunk, apply):
-            yield result(item, outcome, named="ref", public_url=ctx.settings.public_url)
+    return Results(process(ctx, SourceLine, take, key=_key, named="ref"))
 
 
 def _key(body: SourceLine) -> Key:

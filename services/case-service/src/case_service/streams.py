@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import structlog
 from pydantic import ValidationError
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from case_service.bodies import REF
-from service_kit.api import NDJSON, Line
+from service_kit.api import NDJSON, Line, ndjson
+from service_kit.context import Context
 from service_kit.database import Unavailable
 from service_kit.problems import Refusal, faults, problem_document
 from service_kit.strict import Body
@@ -85,36 +87,49 @@ async def chunks(
         yield held
 
 
-async def guarded(
-    items: list[Item[B]], apply: Callable[[list[Item[B]]], Any]
-) -> AsyncIterator[tuple[Item[B], Outcome]]:
-    """Apply a chunk in one transaction. If it fails as a whole, its lines are applied one by one, so that the line at
-    fault harms no other."""
+Take = Callable[[AsyncSession, list[B]], Awaitable[list[Outcome]]]
+"""Stores the bodies of a chunk in the transaction it is given; one outcome for each, in order."""
+
+
+async def process(
+    ctx: Context, model: type[B], take: Take[B], *, key: Callable[[B], Hashable], named: str
+) -> AsyncIterator[bytes]:
+    """Read the request's lines, take them a chunk to a transaction, and answer each in its place. `named` is the field
+    that identifies a line."""
+    async for items in chunks(ndjson(ctx.request), model, key, named=named):
+        outcomes = await _guarded(ctx, items, take)
+        lines = zip(items, outcomes, strict=True)
+        yield b"".join(_result(item, outcome, named, ctx.settings.public_url) for item, outcome in lines)
+
+
+async def _guarded(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
+    """A chunk that fails as a whole is taken again line by line, so that the line at fault harms no other."""
     try:
-        outcomes: list[Outcome] = await apply(items)
+        return await _taken(ctx, items, take)
     except Unavailable:
-        outcomes = [item.refusal or Refusal("unavailable") for item in items]
+        return [item.refusal or Refusal("unavailable") for item in items]
     except Exception as error:
         log.warning("a chunk failed; taking its lines one by one", error=type(error).__name__)
-        outcomes = [await _alone(item, apply) for item in items]
-    for item, outcome in zip(items, outcomes, strict=True):
-        yield item, outcome
+        return [await _alone(ctx, item, take) for item in items]
 
 
-async def _alone(item: Item[B], apply: Callable[[list[Item[B]]], Any]) -> Outcome:
+async def _alone(ctx: Context, item: Item[B], take: Take[B]) -> Outcome:
     try:
-        (outcome,) = await apply([item])
+        return (await _taken(ctx, [item], take))[0]
     except Unavailable:
         return Refusal("unavailable")
     except Exception as error:
         log.error("a line could not be applied", line=item.number, error=type(error).__name__)
         return Refusal("internal")
-    found: Outcome = outcome
-    return found
 
 
-def result(item: Item[Any], outcome: Outcome, *, named: str, public_url: str) -> bytes:
-    """One result line."""
+async def _taken(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
+    async with ctx.db.write() as session:
+        outcomes = iter(await take(session, [item.body for item in items if item.body is not None]))
+    return [item.refusal or next(outcomes) for item in items]
+
+
+def _result(item: Item[Any], outcome: Outcome, named: str, public_url: str) -> bytes:
     document: dict[str, Any] = {"line": item.number, named: item.name}
     if isinstance(outcome, Refusal):
         document |= {"status": "rejected", "problem": problem_document(outcome, public_url)}

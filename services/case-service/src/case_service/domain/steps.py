@@ -17,8 +17,11 @@ _STATES = {
     CaseStatus.CEASE_NOTIFIED: "CEASE_NOTIFIED",
     CaseStatus.CEASED: "CEASED",
 }
-# A plan handed to another authority has ended here.
-_STATUSES = {state: status for status, state in _STATES.items()} | {"TRANSFERRED_OUT": CaseStatus.CEASED}
+# A plan handed to another authority has ended here; the final plan of a case is a plan in force.
+_STATUSES = {state: status for status, state in _STATES.items()} | {
+    "TRANSFERRED_OUT": CaseStatus.CEASED,
+    "FINAL": CaseStatus.ACTIVE,
+}
 
 ENDS_AT_ONCE = {
     CeaseReason.DECEASED: "die",
@@ -30,10 +33,11 @@ ENDS_AT_ONCE = {
 
 def first_plan(case: Case, issued_on: date, draft_served_on: date | None) -> CaseStatus:
     """The first plan. Where the day the draft was served is not recorded, its 15 days cannot be checked."""
-    state = "REPS_OPEN" if case.status is CaseStatus.REGISTERED else "FINAL"
+    if case.status is not CaseStatus.REGISTERED:
+        clause, message = "Children and Families Act 2014 s.44(2)", "There is a plan already: amend it."
+        raise Refusal("conflict", errors=[Fault("", clause, message)])
     facts = {"on": issued_on, "draft_served": draft_served_on, "waiver": draft_served_on is None}
-    _take("case", state, "finalise", "/issued_on", facts)
-    return CaseStatus.ACTIVE
+    return _take("case", "REPS_OPEN", "finalise", "/issued_on", facts)
 
 
 def notice(case: Case, sent_on: date, *, awaited: bool) -> CaseStatus:
@@ -88,8 +92,8 @@ def end_plan(case: Case, on: date, reason: CeaseReason) -> CaseStatus:
 
 def _state(case: Case) -> str:
     if case.status is CaseStatus.REGISTERED:
-        fault = Fault("", "CFA 2014 s.37", "There is no plan yet.")
-        raise Refusal("conflict", errors=[fault])
+        clause = "Children and Families Act 2014 s.37"
+        raise Refusal("conflict", errors=[Fault("", clause, "There is no plan yet.")])
     return _STATES[case.status]
 
 
@@ -97,11 +101,11 @@ def _take(name: str, state: str, event: str, pointer: str, facts: dict[str, Any]
     try:
         reached = machine(name).step(state, event, facts).to
     except IllegalStep as step:
-        raise Refusal("conflict", errors=[Fault(pointer, step.clause, f"{_sentence(step.reason)}")]) from None
+        raise Refusal("conflict", errors=[Fault(pointer, step.clause, _sentence(step.reason))]) from None
     except MissingHolidayYear:
         message = "The bank holidays of that year are not loaded, so the time to appeal cannot be counted."
         raise Refusal("conflict", errors=[Fault(pointer, "calendar-missing", message)]) from None
-    return _STATUSES.get(reached, CaseStatus.ACTIVE)
+    return _STATUSES[reached]
 
 
 def _sentence(reason: str) -> str:
