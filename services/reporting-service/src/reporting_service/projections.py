@@ -240,9 +240,9 @@ async def _replace(
         await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), changed)
     gone = [before[key] for key in before if key not in after]
     if gone:
-        keys = list(table.primary_key.columns)
-        where = [column == bindparam(f"old_{column.name}", type_=column.type) for column in keys]
-        places = [names.index(column.name) for column in keys]
+        key_columns = list(table.primary_key.columns)
+        where = [column == bindparam(f"old_{column.name}", type_=column.type) for column in key_columns]
+        places = [names.index(column.name) for column in key_columns]
         values = [{f"old_{names[p]}": row[p] for p in places} for row in gone]
         await connection.execute(delete(table).where(*where), values)
 

@@ -56,15 +56,15 @@ def headlines(
             "plans",
         ),
         Tile(
-            f"Reviews due in {as_at:%B}",
+            f"Due in {as_at:%B}",
             words.number(due),
             f"{words.number(done)} already completed",
             "reviews-due",
         ),
         Tile(
-            "Reviews overdue",
+            "Overdue now",
             words.number(overdue),
-            f"{words.number(never)} of them never reviewed before" if overdue else "Nothing is overdue",
+            f"{words.number(never)} of them have never had a review" if overdue else "Nothing is overdue",
             "K12",
             "bad" if overdue else "good",
         ),
@@ -172,7 +172,7 @@ def backlog(found: Mapping[str, Mapping[date, int]], as_at: date) -> Backlog:
     return Backlog(
         sum(found["K6b"].values()),
         never,
-        [*bands(reviewed, as_at), ("first review, never reviewed before", never)],
+        [*bands(reviewed, as_at), ("first review, none held before", never)],
     )
 
 

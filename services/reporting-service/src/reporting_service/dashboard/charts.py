@@ -28,7 +28,7 @@ BLUE, ORANGE, RED, GREY, INK, SECONDARY, LINE = (
     "#dfe1e3",
 )
 STANDING_COLOURS = {"In time": BLUE, "Late": ORANGE, "Overdue": RED, "Not yet due": GREY}
-WIDTH = 820
+WIDE, NARROW = 960, 470
 Spec = dict[str, Any]
 
 
@@ -61,11 +61,13 @@ def months(rows: Sequence[Mapping[str, Any]]) -> Spec:
 
 def backlog(rows: Sequence[Mapping[str, Any]]) -> Spec:
     """Overdue reviews by how long. Rows: band (in order), n."""
-    x = {"field": "n", "type": "quantitative", "title": None, "axis": None}
-    y = {"field": "band", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 220}}
+    room = 1.25 * max([1, *(row["n"] for row in rows)])  # for the number behind the longest bar
+    x = {"field": "n", "type": "quantitative", "title": None, "axis": None, "scale": {"domain": [0, room]}}
+    y = {"field": "band", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 260}}
     return _frame(
-        28 * len(rows),
+        30 * len(rows),
         rows,
+        width=NARROW,
         layer=[
             {"mark": {"type": "bar", "color": RED}, "encoding": {"x": x, "y": y}},
             {
@@ -108,7 +110,7 @@ def trajectory(
     }
     y = {"type": "quantitative", "title": "Plans"}
     top = max([1, *(c["size"] for c in cohorts)])
-    scale = {"scale": {"domain": [0, top], "nice": True}}
+    scale = {"scale": {"domain": [0, top * 1.15], "nice": True}}
     values = {"values": list(cohorts)}
     return _frame(
         260,
@@ -130,14 +132,14 @@ def trajectory(
             },
             {
                 "data": values,
-                "mark": {"type": "text", "align": "right", "dx": -6, "y": 14, "fontSize": 15, "color": INK},
+                "mark": {"type": "text", "align": "right", "dx": -6, "y": 8, "fontSize": 15, "color": INK},
                 "encoding": {"x": {**x, "field": "limit"}, "text": {"field": "label"}},
             },
         ],
     )
 
 
-def _frame(height: int, rows: Sequence[Mapping[str, Any]], **rest: Any) -> Spec:
+def _frame(height: int, rows: Sequence[Mapping[str, Any]], *, width: int = WIDE, **rest: Any) -> Spec:
     label = {
         "labelFontSize": 15,
         "labelColor": INK,
@@ -147,7 +149,7 @@ def _frame(height: int, rows: Sequence[Mapping[str, Any]], **rest: Any) -> Spec:
     }
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "width": WIDTH,
+        "width": width,
         "height": height,
         "autosize": {"type": "fit-x", "contains": "padding"},
         "background": None,

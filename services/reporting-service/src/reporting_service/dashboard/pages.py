@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import Path, Query, Response
@@ -44,6 +44,7 @@ _pages.filters |= {
     "number": words.number,
     "percent": words.percent,
     "day": words.day,
+    "short_day": words.short_day,
     "moment": words.moment,
     "month": words.month,
     "council": words.council,
@@ -81,12 +82,12 @@ class Choices:
 La = Annotated[str, Query(pattern=r"^([0-9]{3})?$")]
 YearChoice = Annotated[str, Query(pattern=r"^(all|20[0-9]{2}/[0-9]{2})?$")]
 PhaseChoice = Annotated[str, Query(pattern=rf"^({'|'.join(words.PHASES)})?$")]
-DayChoice = Annotated[IsoDate | None, Query()]
+DayChoice = Annotated[Literal[""] | IsoDate, Query()]
 
 
 @router.get("/dashboard", dependencies=[allow("dashboard.view")])
 async def dashboard(
-    ctx: Ctx, la: La = "", academic_year: YearChoice = "", phase: PhaseChoice = "", as_at: DayChoice = None
+    ctx: Ctx, la: La = "", academic_year: YearChoice = "", phase: PhaseChoice = "", as_at: DayChoice = ""
 ) -> Response:
     """The figures of a council on one page."""
     async with ctx.read() as session:
@@ -99,7 +100,7 @@ async def dashboard(
     return _page("dashboard.html", ctx, chosen=chosen, reach=reach, charts=pictures, **content)
 
 
-def _choices(ctx: Context, la: str, academic_year: str, phase: str, as_at: date | None) -> Choices:
+def _choices(ctx: Context, la: str, academic_year: str, phase: str, as_at: date | Literal[""]) -> Choices:
     today = ctx.clock.today()
     day = as_at or today
     councils = sorted(ctx.caller.las, key=words.council)
@@ -177,7 +178,7 @@ async def measure_page(
     la: La = "",
     academic_year: YearChoice = "",
     phase: PhaseChoice = "",
-    as_at: DayChoice = None,
+    as_at: DayChoice = "",
     part: StrictEnum[Part] = Part.NUMERATOR,
 ) -> Response:
     """The cases behind a number, for those entitled."""
@@ -207,7 +208,14 @@ async def stylesheet() -> Response:
     )
 
 
-_CSS = (FilePath(__file__).parent / "hub.css").read_bytes()
+@router.get("/dashboard/icon.svg", dependencies=[public()])
+async def icon() -> Response:
+    """The icon of the pages."""
+    return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=3600"})
+
+
+_HERE = FilePath(__file__).parent
+_CSS, _ICON = (_HERE / "hub.css").read_bytes(), (_HERE / "icon.svg").read_bytes()
 
 
 def _page(template: str, ctx: Context, **content: Any) -> Response:

@@ -67,13 +67,17 @@ def day(value: date | None) -> str:
     return "–" if value is None else f"{value.day} {value:%B %Y}"
 
 
+def short_day(value: date | None) -> str:
+    return "–" if value is None else f"{value.day} {value:%b %Y}"
+
+
 def moment(value: datetime) -> str:
     local = value.astimezone(_LONDON)
     return f"{local.day} {local:%B %Y} at {local:%H:%M}"
 
 
 def month(value: date) -> str:
-    return f"{value:%b %y}"
+    return f"{value:%b %Y}"
 
 
 def year_group(value: int | None) -> str:
@@ -81,9 +85,7 @@ def year_group(value: int | None) -> str:
         return "Not stated"
     if value > 0:
         return f"Year {value}"
-    return {0: "Reception", -1: "Nursery, second year", -2: "Nursery, first year"}.get(
-        value, "Before nursery"
-    )
+    return {0: "Reception", -1: "Nursery 2", -2: "Nursery 1"}.get(value, "Before nursery")
 
 
 def phase(value: str) -> str:

@@ -1,0 +1,185 @@
+"""The dashboard: what a person reads on it, and that it is safe and readable without scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reporting_service.dashboard.charts import ChartFailed, DrawingBoard, months
+from reporting_service.main import service
+from service_kit.testing import Harness, running
+
+
+class Page(HTMLParser):
+    """The text, headings, links and ids of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+async def page(
+    hub: Harness, path: str = "/dashboard", role: str = "officer", las: tuple[str, ...] = ("351",)
+) -> Page:
+    answer = await hub.as_(role, las=las).get(path)
+    assert answer.status_code == 200, answer.text
+    return Page(answer.text)
+
+
+async def test_the_headlines_say_what_was_counted_by_hand(hub: Harness) -> None:
+    text = (await page(hub)).text
+    for line in (
+        "Bury, academic year 2026/27",
+        "Plans in force 6 5 own and 1 kept for other councils",
+        "Due in November 1 0 already completed",
+        "Overdue now 2 1 of them have never had a review",
+        "Completed 50.0% 2 of 4 concluded or past their date",
+        "In time 25.0% 1 of 4 judged so far",
+    ):
+        assert line in text
+    assert "1 September 2026 at 09:00" in text  # as of, in London
+
+
+async def test_charts_have_their_numbers_as_words_and_as_tables(hub: Harness) -> None:
+    found = await page(hub)
+    labels = [attrs["aria-label"] or "" for attrs in found.all("div") if attrs.get("role") == "img"]
+    assert len(labels) == 3
+    assert (
+        "Bar chart of 5 annual reviews by the month they are due: 1 in time, 1 late, 2 overdue, 1 not yet due."
+        in labels[0]
+    )
+    assert len(found.all("svg")) == 3
+    assert (
+        "September 2026 0 0 1 0 1 October 2026 1 1 0 0 2 November 2026 0 0 1 0 1 June 2027 0 0 0 1 1"
+        in found.text
+    )
+
+
+async def test_a_board_member_sees_the_numbers_and_no_link_to_cases(hub: Harness) -> None:
+    found = await page(hub, role="board")
+    assert "Plans in force 6" in found.text
+    assert not [a for a in found.all("a") if "/measures/" in (a.get("href") or "")]
+
+
+async def test_every_headline_links_to_its_definition(hub: Harness) -> None:
+    found = await page(hub)
+    ids = {attrs["id"] for _, attrs in found.tags if "id" in attrs}
+    inner = {(a["href"] or "")[1:] for a in found.all("a") if (a["href"] or "").startswith("#")}
+    assert {"about-plans", "about-K12", "about-K6b", "about-reviews-completed"} <= inner <= ids
+
+
+async def test_the_page_is_built_for_everybody(hub: Harness) -> None:
+    found = await page(hub)
+    assert found.all("html")[0]["lang"] == "en-GB"
+    assert found.tags.index(("a", {"class": "skip-link", "href": "#main"})) < found.tags.index(
+        ("main", {"id": "main"})
+    )
+    assert len(found.all("h1")) == 1
+    assert len(found.all("table")) == len(found.all("caption"))
+    assert all("scope" in th for th in found.all("th"))
+    assert {label["for"] for label in found.all("label")} == {
+        s["id"] for s in found.all("select") + found.all("input")
+    }
+    ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert not found.all("script")
+    assert not [
+        attrs for _, attrs in found.tags if "style" in attrs or any(name.startswith("on") for name in attrs)
+    ]
+
+
+async def test_the_page_has_its_own_policy_and_is_never_kept(hub: Harness) -> None:
+    answer = await hub.as_("officer").get("/dashboard")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+    assert answer.headers["cache-control"] == "no-store"
+    style = await hub.client.get("/dashboard/hub.css")
+    assert style.headers["content-type"] == "text/css; charset=utf-8"
+
+
+async def test_an_empty_register_says_so(tmp_path: Path) -> None:
+    async with running(service, tmp_path) as app:
+        text = (await page(app)).text
+    assert "No event has been counted yet." in text
+    assert "Plans in force 0" in text
+    assert "No annual review is due in this academic year." in text
+
+
+async def test_other_years_days_councils_and_phases_can_be_asked_for(hub: Harness) -> None:
+    assert "Completed – None has fallen due yet" in (await page(hub, "/dashboard?academic_year=2027/28")).text
+    assert "Overdue now 0 Nothing is overdue" in (await page(hub, "/dashboard?as_at=2026-09-01")).text
+    assert "all academic years" in (await page(hub, "/dashboard?academic_year=all&phase=&as_at=")).text
+    assert "Plans in force 1" in (await page(hub, "/dashboard?phase=primary_to_secondary")).text
+    both = await page(hub, "/dashboard?la=355", las=("351", "355"))
+    assert "Plans in force 1 All of them the council’s own" in both.text
+    assert [o.get("value") for o in both.all("option")][:3] == ["", "351", "355"]
+
+
+async def test_what_is_no_choice_is_refused_and_not_repeated(hub: Harness) -> None:
+    answer = await hub.as_("officer").get("/dashboard", params={"la": "<script>"})
+    assert answer.status_code in (400, 422)
+    assert "<script>" not in answer.text
+
+
+async def test_the_list_behind_a_number_shows_its_cases(hub: Harness, bury: Any) -> None:
+    found = await page(hub, "/dashboard/measures/K12?academic_year=all")
+    assert "Annual reviews overdue" in found.text
+    assert "Bolton" in found.text
+    assert "24 Nov 2026" in found.text
+    assert found.text.count("Overdue ") == 2
+    assert (
+        "There are no such cases."
+        in (await page(hub, "/dashboard/measures/K12?part=missed&academic_year=2030/31")).text
+    )
+
+
+async def test_a_long_list_has_a_next_page_that_keeps_the_choice(hub: Harness) -> None:
+    first = await page(hub, "/dashboard/measures/plans?limit=4")
+    (following,) = [a["href"] for a in first.all("a") if "cursor=" in (a["href"] or "")]
+    second = await page(hub, f"/dashboard/measures/plans{following}")
+    assert second.text.count("In force") == 2
+
+
+async def test_drawing_does_not_hold_up_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first chart starts a child; meanwhile the loop goes on."""
+    board, turns = DrawingBoard(), 0
+    spec = months([{"month": "Sep 2026", "standing": "Late", "n": 3}])
+    drawing = asyncio.create_task(board.svg(spec))
+    longest, before = 0.0, time.perf_counter()
+    while not drawing.done():
+        await asyncio.sleep(0.005)
+        now = time.perf_counter()
+        longest, before, turns = max(longest, now - before), now, turns + 1
+    assert drawing.result().startswith('<svg aria-hidden="true"')
+    assert turns > 5
+    assert longest < 0.2
+    assert await board.svg(spec) is drawing.result()  # kept
+    board.close()
+
+
+async def test_a_child_that_dies_is_replaced_and_a_chart_that_fails_leaves_its_table() -> None:
+    board = DrawingBoard()
+    with pytest.raises(ChartFailed):
+        await board.svg({"not": "a chart", "mark": 7})
+    assert "<svg" in await board.svg(months([{"month": "Sep 2026", "standing": "Late", "n": 3}]))
+    board.close()
