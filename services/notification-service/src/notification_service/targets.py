@@ -13,9 +13,9 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import TracebackType
 from typing import Self
@@ -30,6 +30,9 @@ PORTS = frozenset({443, 8443})
 DEADLINE = 30.0  # seconds, for the whole exchange
 BODY_GRACE = 2.0  # seconds given to the body once the status is known: the status is the answer
 MAX_ANSWER = 16 * 1024
+KEEP_OPEN = 2.0  # seconds; shorter than the servers' own patience, or they hang up just as we speak
+MOST_LINES = 500
+HEADERS = {"user-agent": "ehc-plan-hub", "accept-encoding": "identity", "accept": "*/*"}
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _INNER = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".svc", ".onion")
@@ -188,11 +191,18 @@ class _GuardedTransport(httpx2.AsyncHTTPTransport):
         super().__init__(verify=tls, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls,
-            max_connections=None,
-            max_keepalive_connections=100,
-            keepalive_expiry=5.0,
+            max_connections=None,  # the sender bounds the requests in flight
+            keepalive_expiry=KEEP_OPEN,
             network_backend=network,
         )
+
+
+@dataclass
+class _Line:
+    """The connections to one endpoint: a pool of its own, as a pool's work grows with all its connections."""
+
+    transport: httpx2.AsyncBaseTransport
+    busy: int = 0
 
 
 def _tls() -> ssl.SSLContext:
@@ -202,7 +212,8 @@ def _tls() -> ssl.SSLContext:
 
 
 class Outside:
-    """Guarded POSTs. `transport` (tests) replaces the network, `resolve` the resolver, `tls` the trusted authorities."""
+    """Guarded POSTs. A transport is used as such, without a client: no redirects, no cookies, no proxies from the
+    environment. For tests: `transport` replaces the network, `resolve` the resolver, `tls` the authorities."""
 
     def __init__(
         self,
@@ -215,14 +226,9 @@ class Outside:
     ) -> None:
         self.loopback, self.deadline = loopback, deadline
         self._resolver = _Resolver()
-        network = _CheckedNetwork(resolve or self._resolver, loopback)
-        self._client = httpx2.AsyncClient(
-            transport=transport or _GuardedTransport(network, tls or _tls()),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=deadline,
-            headers={"user-agent": "ehc-plan-hub", "accept-encoding": "identity", "accept": "*/*"},
-        )
+        self._network = _CheckedNetwork(resolve or self._resolver, loopback)
+        self._fixed, self._tls = transport, tls or _tls()
+        self._lines: dict[str, _Line] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,35 +236,52 @@ class Outside:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        await self._hang_up()
         self._resolver.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send once and say what happened; never raises for what a partner does, never follows a redirect."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self.deadline):
-                answer = await self._exchange(check_url(url, loopback=self.loopback), body, headers)
+            async with (
+                asyncio.timeout(self.deadline),
+                self._line(check_url(url, loopback=self.loopback)) as line,
+            ):
+                request = httpx2.Request("POST", url, content=body, headers={**HEADERS, **headers})
+                answer = await _exchange(line, request)
         except Exception as error:
             answer = Answer(failure=failure_class(error))
-        return Answer(
-            answer.status, answer.failure, answer.retry_after, answer.note, time.monotonic() - started
-        )
+        return replace(answer, seconds=time.monotonic() - started)
 
-    async def _exchange(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        request = self._client.build_request("POST", url, content=body, headers=dict(headers))
-        response = await self._client.send(request, stream=True)
+    @contextlib.asynccontextmanager
+    async def _line(self, url: str) -> AsyncIterator[httpx2.AsyncBaseTransport]:
+        if url not in self._lines:
+            if len(self._lines) >= MOST_LINES:
+                await self._hang_up()
+            self._lines[url] = _Line(self._fixed or _GuardedTransport(self._network, self._tls))
+        line = self._lines[url]
+        line.busy += 1
         try:
-            note = "html" if response.headers.get("content-type", "").startswith("text/html") else None
-            whole = await _read_little(response)
-            return Answer(
-                response.status_code,
-                None,
-                response.headers.get("retry-after"),
-                note if whole else note or "cut",
-            )
+            yield line.transport
         finally:
-            await response.aclose()
+            line.busy -= 1
+
+    async def _hang_up(self) -> None:
+        """Close the lines that nobody uses just now."""
+        for url in [url for url, line in self._lines.items() if not line.busy]:
+            await self._lines.pop(url).transport.aclose()
+
+
+async def _exchange(line: httpx2.AsyncBaseTransport, request: httpx2.Request) -> Answer:
+    response = await line.handle_async_request(request)
+    try:
+        note = "html" if response.headers.get("content-type", "").startswith("text/html") else None
+        whole = await _read_little(response)
+        return Answer(
+            response.status_code, None, response.headers.get("retry-after"), note if whole else note or "cut"
+        )
+    finally:
+        await response.aclose()
 
 
 async def _read_little(response: httpx2.Response) -> bool:

@@ -18,6 +18,7 @@ from review_scheduler import announcements
 from review_scheduler.domain.stages import ORDER, Stage, StageState
 from review_scheduler.tables import PENDING, Review, StageRow
 from service_kit import Hub, Outgoing, publish_all
+from service_kit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 1000
@@ -30,6 +31,7 @@ async def tick(hub: Hub, today: date) -> None:
     while True:
         async with hub.db.write() as tx:
             portion = await announce_due(tx, today, AT_ONCE)
+            failpoint("sched.after_tick_before_commit")
         announced += portion
         if portion < AT_ONCE:
             break
