@@ -175,6 +175,7 @@ class PostgresCluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             shutil.chown(self.directory, SUPERUSER)
+            self._check_reach()
         command: list[str | Path] = [
             binaries() / "initdb",
             "-D",
@@ -195,6 +196,14 @@ class PostgresCluster:
             shutil.chown(secret, SUPERUSER)
         self._as_owner([*command, "--auth=scram-sha-256", f"--pwfile={secret}"])
         secret.unlink()
+
+    def _check_reach(self) -> None:
+        """The server's user must be able to pass through every folder above the data."""
+        for folder in self.directory.resolve().parents:
+            if not folder.stat().st_mode & 0o001:
+                raise PostgresUnavailable(
+                    f"the user {SUPERUSER} cannot pass through {folder}: choose another"
+                )
 
     def _configure(self) -> None:
         (self.directory / "port").write_text(str(self.port))

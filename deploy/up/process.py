@@ -170,6 +170,7 @@ class Process:
                 self._on_change(self, f"exited {exit_code}, started again")
 
     def _restarts_after(self, exit_code: int | None) -> bool:
-        return self.restart in ("always", "unless-stopped") or (
-            self.restart == "on-failure" and exit_code != 0
-        )
+        policy, _, limit = self.restart.partition(":")
+        if policy == "on-failure":
+            return exit_code != 0 and (not limit or self.restarts < int(limit))
+        return policy in ("always", "unless-stopped")

@@ -26,8 +26,8 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
-from deploy.kafka.cluster import KafkaCluster, fetch
-from deploy.postgres.cluster import PostgresCluster
+from deploy.kafka.cluster import KafkaCluster, KafkaUnavailable, fetch
+from deploy.postgres.cluster import PostgresCluster, PostgresUnavailable
 
 from . import compose
 from .compose import Service
@@ -300,9 +300,11 @@ class Composition:
             return
         if condition == compose.COMPLETED:
             try:
-                process.wait_for(lambda p: p.pid is None and p.exit_code == 0, deadline - time.monotonic())
+                process.wait_for(lambda p: p.state.startswith("exited"), deadline - time.monotonic())
             except TimeoutError as late:
                 raise CompositionFailed(str(late)) from None
+            if process.exit_code:
+                raise CompositionFailed(f"{name} {process.state}:\n{process.tail()}")
         elif condition == compose.HEALTHY:
             while not self._is_healthy(process):
                 if time.monotonic() > deadline or process.state.startswith("exited"):
@@ -369,7 +371,7 @@ def main() -> int:
             say(f"the hub: {composition.url}    Ctrl-C stops it")
         over.wait()
         say("stopping")
-    except CompositionFailed as failed:
+    except (CompositionFailed, KafkaUnavailable, PostgresUnavailable) as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
     finally:

@@ -63,6 +63,13 @@ def test_on_failure_tries_again_until_it_succeeds(make: Make, tmp_path: Path) ->
     assert process.restarts == 2
 
 
+def test_a_limit_of_new_starts_is_kept(make: Make) -> None:
+    process = make("raise SystemExit(1)", restart="on-failure:2")
+    process.start()
+    process.wait_for(lambda p: p.state == "exited 1")
+    assert process.restarts == 2
+
+
 def test_no_means_no(make: Make) -> None:
     process = make("raise SystemExit(3)", restart="no")
     process.start()
