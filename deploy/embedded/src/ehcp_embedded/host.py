@@ -7,7 +7,7 @@ here only in that they share an event loop, a business date and an address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -24,13 +24,13 @@ from notification_service.main import service as notification_service
 from reporting_service.main import service as reporting_service
 from review_scheduler.main import service as review_scheduler
 from service_kit.clock import Clock
-from service_kit.service import Running, Service
+from service_kit.service import Service
 from service_kit.settings import Settings
 
 # In the order in which a day is worked: facts first, then what is due, then who is told, then the figures.
 SERVICES: Sequence[Service] = (case_service, review_scheduler, notification_service, reporting_service)
 QUIET_ROUNDS = 2
-PAUSE = 0.02
+PAUSE = 0.04
 
 
 class Host:
@@ -91,29 +91,27 @@ class Host:
                 await running.days.catch_up()
                 await self.drained()
 
-    async def drained(self) -> None:
-        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and
-        both still so a moment later."""
+    async def drained(self, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and both
+        still so a moment later. `tell` is called with the number that wait."""
         quiet = 0
         while quiet < QUIET_ROUNDS:
-            quiet = 0 if await self._anything_waits() else quiet + 1
-            await asyncio.sleep(PAUSE if not quiet else 0)
+            waiting = await self.waiting()
+            tell(waiting)
+            quiet = 0 if waiting else quiet + 1
+            await asyncio.sleep(PAUSE if waiting else 0)
 
-    async def _anything_waits(self) -> bool:
+    async def waiting(self) -> int:
+        """How many events wait: in outboxes to be sent (those held for an operator left out), in the log to be
+        applied, counted once for each service that reads them."""
+        count = 0
         for running in self.services:
-            if running.relay and await running.relay.backlog() > await running.relay.held():
-                return True
+            if running.relay and (unsent := await running.relay.backlog()):
+                count += unsent - await running.relay.held()
         for running in self.services:
-            if running.inbox and await running.bus.lag(running.service.name, running.inbox.topics):
-                return True
-        return False
-
-    def running(self, name: str) -> Running:
-        """A service by its name, in full or short (`reporting`). Raises KeyError if there is none."""
-        for running in self.services:
-            if running.service.name in (name, f"{name}-service"):
-                return running
-        raise KeyError(name)
+            if running.inbox:
+                count += await running.bus.lag(running.service.name, running.inbox.topics)
+        return count
 
 
 class ByPath:

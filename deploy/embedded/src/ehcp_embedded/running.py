@@ -43,15 +43,23 @@ class Embedded:
         self.host = Host(settings, issuer, extra=[self.receivers.routes()])
         self.receivers.secrets.update(self.host.state.demo)
         self._told_at, self._untold = 0.0, 0
+        self.ready = asyncio.Event()
+        self._server: uvicorn.Server | None = None
+
+    def stop(self) -> None:
+        """Begin to end, as Ctrl-C does."""
+        if self._server is not None:
+            self._server.should_exit = True
 
     async def run(self) -> None:
         """Until the process is told to end. Raises RuntimeError if it cannot start."""
         started = time.monotonic()
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = (self.settings.data_dir / LOG_FILE).open("a", encoding="utf-8")
         configure("ehcp", level=self.settings.log_level, stream=log)
         await self.host.migrate()
         self.host.remember(address=self.address)
-        server = uvicorn.Server(
+        server = self._server = uvicorn.Server(
             uvicorn.Config(
                 self.host.asgi,
                 host=self.settings.host,
@@ -71,8 +79,9 @@ class Embedded:
             if self.plans and not self.host.state.filled:
                 await self._fill()
             self._say_where_to_look(time.monotonic() - started)
+            self.ready.set()
         except NotTaken as reason:
-            server.should_exit = True
+            self.stop()
             await serving
             raise RuntimeError(f"the fill stopped: {reason}") from None
         await serving
@@ -96,10 +105,20 @@ class Embedded:
                     secrets[name] = self.receivers.secrets[name] = secret
                 children = caseload(self.host.clock.today(), self.plans)
                 await self._step(progress, "Invented children", children, way, push_cases)
-                waiting = progress.add_task("Events on their way", total=1)
-                await self.host.drained()
-                progress.advance(waiting, 1)
+                await self._settle(progress)
         self.host.remember(demo=tuple(secrets.items()))
+
+    async def _settle(self, progress: Progress) -> None:
+        """Wait until every event has arrived everywhere; what is still to come is not known, so the bar may grow."""
+        task = progress.add_task("Events on their way", total=None)
+        most = 0
+
+        def tell(waiting: int) -> None:
+            nonlocal most
+            most = max(most, waiting)
+            progress.update(task, total=most or None, completed=most - waiting)
+
+        await self.host.drained(tell)
 
     @staticmethod
     async def _step(
@@ -119,7 +138,10 @@ class Embedded:
             f"\n[bold]The hub is running at {self.address}[/bold] (ready after {seconds:.0f} s); its day is {day}.\n"
         )
         if self.host.state.filled:
-            say("Sign in (each link works once, for a day; `ehcp sign-in --as ROLE` prints more):")
+            say(
+                "Sign in (each link works once, for a day; `ehcp sign-in --as ROLE` prints more):",
+                soft_wrap=True,
+            )
             for role, org in SIGN_IN:
                 las = [BURY] if org is None else []
                 say(f"  {f'{role} {org or BURY}':22} {self.host.issuer.link(role, org, las)}", soft_wrap=True)

@@ -38,7 +38,7 @@ def load(data_dir: Path) -> State:
 
 def save(data_dir: Path, state: State) -> None:
     """Keep it: the file is replaced as a whole, and readable by its owner only."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = data_dir / f"{FILE}.new"
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(asdict(state), default=_as_text), "utf-8")

@@ -13,7 +13,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,7 +30,7 @@ from service_kit.problems import Refusal
 
 KEPT = 100
 TOLERANCE = 300  # seconds between the signature's time and ours
-TITLES = {"school": "A school", "icb": "The integrated care board", "social-care": "A social care team"}
+TITLES = {"school": "The school", "icb": "The integrated care board", "social-care": "The social care team"}
 LONDON = ZoneInfo("Europe/London")
 
 
@@ -122,10 +122,17 @@ def signed(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
 def in_short(data: Mapping[str, Any]) -> str:
     """The dates and codes of an event in one line; ids and nested parts are left out."""
     shown = [
-        f"{name.replace('_', ' ')} {value}"
+        f"{name.replace('_', ' ')} {_in_words(value)}"
         for name, value in data.items()
-        if isinstance(value, str)
-        and not name.endswith("_id")
-        and name not in ("citation", "rule_id", "origin")
+        if isinstance(value, str) and not name.endswith("_id") and name not in ("citation", "origin")
     ]
     return ", ".join(shown)
+
+
+def _in_words(value: str) -> str:
+    """A date as people write it, with spaces that do not break; a code without underscores."""
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        return value.replace("_", " ")
+    return f"{day.day}\N{NO-BREAK SPACE}{day:%B}\N{NO-BREAK SPACE}{day.year}"
