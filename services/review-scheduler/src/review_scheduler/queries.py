@@ -26,10 +26,15 @@ from service_kit.problems import Fault, Refusal
 
 def _own_la(table: type[Review | Plan]) -> Any:
     def rows(caller: Caller) -> ColumnElement[bool]:
-        las = sorted(caller.las)
-        return or_(col(table.responsible_la).in_(las), col(table.administering_la).in_(las))
+        return _of_council(table, sorted(caller.las))
 
     return rows
+
+
+def _of_council(table: type[Review | Plan], las: Sequence[str]) -> ColumnElement[bool]:
+    """Rows that one of these councils is responsible for or administers, as each is indexed."""
+    responsible, administering = col(table.responsible_la), col(table.administering_la)
+    return or_(responsible.in_(las), and_(administering.in_(las), administering != responsible))
 
 
 def _own(table: type[Review | Plan], column: str) -> Any:
@@ -112,7 +117,7 @@ def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
     if wanted.urn:
         found.append(col(Review.urn) == wanted.urn)
     if wanted.la:
-        found.append(or_(col(Review.responsible_la) == wanted.la, col(Review.administering_la) == wanted.la))
+        found.append(_of_council(Review, [wanted.la]))
     if wanted.officer:
         found.append(col(Review.officer) == wanted.officer)
     if wanted.kind:

@@ -16,6 +16,8 @@ from service_kit.tables import UtcDateTime, json_type, service_metadata
 metadata = service_metadata()
 
 STILL_OPEN = "closed_on IS NULL"
+KEPT_FOR_ANOTHER = "administering_la <> responsible_la"
+"""A plan that one council keeps for another: few, so that an index of these alone stays small."""
 PENDING = "state = 'pending'"
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 _OPEN = ", ".join(f"'{status}'" for status in OPEN)
@@ -50,7 +52,10 @@ class Plan(Base, Routed, table=True):
     """What is known of a plan from the events of its case. `facts` is `ehcp_contracts.events.Facts` as JSON."""
 
     __tablename__ = "plan"
-    __table_args__ = (Index("ix_plan_officer", "responsible_la", "officer"),)
+    __table_args__ = (
+        Index("ix_plan_officer", "responsible_la", "officer"),
+        Index("ix_plan_administering_la", "administering_la", **_where(KEPT_FOR_ANOTHER)),
+    )
 
     case_id: UUID = Field(primary_key=True)
     plan_first_made: date
@@ -83,8 +88,9 @@ class Review(Base, Routed, table=True):
         Index("uq_review_one_open", "case_id", "kind", unique=True, **_where(STILL_OPEN)),
         Index("ix_review_responsible_open", "responsible_la", "due_on", "id", **_where(STILL_OPEN)),
         Index("ix_review_responsible_la", "responsible_la", "due_on", "id"),
-        Index("ix_review_administering_la", "administering_la", "due_on", "id"),
+        Index("ix_review_administering_la", "administering_la", "due_on", "id", **_where(KEPT_FOR_ANOTHER)),
         Index("ix_review_urn", "urn", "due_on", "id"),
+        Index("ix_review_icb_open", "icb", "due_on", "id", **_where(STILL_OPEN)),
         Index("ix_review_icb", "icb", "due_on", "id"),
         Index("ix_review_social_care_team", "social_care_team", "due_on", "id"),
         Index("ix_review_updated_at", "updated_at", "id"),

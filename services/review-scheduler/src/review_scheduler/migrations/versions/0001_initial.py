@@ -124,6 +124,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case_id", name=op.f("pk_plan")),
     )
     with op.batch_alter_table("plan", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_plan_administering_la",
+            ["administering_la"],
+            unique=False,
+            postgresql_where=sa.text("administering_la <> responsible_la"),
+            sqlite_where=sa.text("administering_la <> responsible_la"),
+        )
         batch_op.create_index("ix_plan_officer", ["responsible_la", "officer"], unique=False)
 
     op.create_table(
@@ -202,10 +209,21 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("review", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_review_administering_la", ["administering_la", "due_on", "id"], unique=False
+            "ix_review_administering_la",
+            ["administering_la", "due_on", "id"],
+            unique=False,
+            postgresql_where=sa.text("administering_la <> responsible_la"),
+            sqlite_where=sa.text("administering_la <> responsible_la"),
         )
         batch_op.create_index("ix_review_case_id", ["case_id"], unique=False)
         batch_op.create_index("ix_review_icb", ["icb", "due_on", "id"], unique=False)
+        batch_op.create_index(
+            "ix_review_icb_open",
+            ["icb", "due_on", "id"],
+            unique=False,
+            postgresql_where=sa.text("closed_on IS NULL"),
+            sqlite_where=sa.text("closed_on IS NULL"),
+        )
         batch_op.create_index("ix_review_responsible_la", ["responsible_la", "due_on", "id"], unique=False)
         batch_op.create_index(
             "ix_review_responsible_open",
@@ -271,15 +289,29 @@ def downgrade() -> None:
             sqlite_where=sa.text("closed_on IS NULL"),
         )
         batch_op.drop_index("ix_review_responsible_la")
+        batch_op.drop_index(
+            "ix_review_icb_open",
+            postgresql_where=sa.text("closed_on IS NULL"),
+            sqlite_where=sa.text("closed_on IS NULL"),
+        )
         batch_op.drop_index("ix_review_icb")
         batch_op.drop_index("ix_review_case_id")
-        batch_op.drop_index("ix_review_administering_la")
+        batch_op.drop_index(
+            "ix_review_administering_la",
+            postgresql_where=sa.text("administering_la <> responsible_la"),
+            sqlite_where=sa.text("administering_la <> responsible_la"),
+        )
 
     op.drop_table("review")
     op.drop_table("ticks")
     op.drop_table("sequences")
     with op.batch_alter_table("plan", schema=None) as batch_op:
         batch_op.drop_index("ix_plan_officer")
+        batch_op.drop_index(
+            "ix_plan_administering_la",
+            postgresql_where=sa.text("administering_la <> responsible_la"),
+            sqlite_where=sa.text("administering_la <> responsible_la"),
+        )
 
     op.drop_table("plan")
     with op.batch_alter_table("parked", schema=None) as batch_op:
