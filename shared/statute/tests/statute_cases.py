@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from send_statute import Pack, Policy, StatuteError, evaluate
+from send_statute import Pack, Policy, StatuteError, evaluate, explain
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parents[3] / "shared" / "domain" / "statute-vectors.json"
@@ -25,11 +25,19 @@ class Case:
     expect: Mapping[str, Any] | None
     refused: str = ""
     policy: Policy = field(default_factory=Policy)
+    said: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
     def outcome(self, pack: Pack) -> Any:
         """What the rule answers: its results, or the name of the error it ends in."""
         try:
-            return evaluate(self.rule, self.given, policy=self.policy, pack=pack)
+            results = evaluate(self.rule, self.given, policy=self.policy, pack=pack)
+            if self.said or self.unsaid:
+                text = explain(self.rule, self.given, policy=self.policy, pack=pack).text
+                missing = [words for words in self.said if words not in text]
+                extra = [words for words in self.unsaid if words in text]
+                return (text, missing, extra) if missing or extra else results
+            return results
         except StatuteError as refusal:
             return type(refusal).__name__
 
@@ -64,11 +72,21 @@ def golden() -> list[Case]:
         expect = row.get("expect")
         if expect is not None:
             expect = {
-                name: None if value == "none" and name != "adjusted" else _iso(value) for name, value in expect.items()
+                name: None if value == "none" and name != "adjusted" else _iso(value)
+                for name, value in expect.items()
             }
         policy = Policy.from_mapping(row.get("policy", {}))
         cases.append(
-            Case(f"{number}-{row['rule']}", row["rule"], row["given"], expect, row.get("refused", ""), policy)
+            Case(
+                id=f"{number}-{row['rule']}",
+                rule=row["rule"],
+                given=row["given"],
+                expect=expect,
+                refused=row.get("refused", ""),
+                policy=policy,
+                said=tuple(row.get("said", ())),
+                unsaid=tuple(row.get("unsaid", ())),
+            )
         )
     return cases
 

@@ -8,9 +8,10 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from statute_cases import Case, InForce, golden, in_force
+
 from send_statute import BadFact, MissingFact, NotInForce, Pack, UnknownRule, evaluate, explain, load_pack
 from send_statute.pack import pack_from_document
-from statute_cases import Case, InForce, golden, in_force
 
 CASES, PERIODS = golden(), in_force()
 
@@ -114,9 +115,11 @@ def _numbers(value: Any, path: Path) -> Iterator[Path]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _numbers(item, (*path, index))
-    elif (isinstance(value, int) and not isinstance(value, bool)) or isinstance(value, date):
-        yield path
-    elif isinstance(value, str) and len(value) == 5 and value[2] == "-" and value[:2].isdigit():
+    elif (
+        (isinstance(value, int) and not isinstance(value, bool))
+        or isinstance(value, date)
+        or (isinstance(value, str) and len(value) == 5 and value[2] == "-" and value[:2].isdigit())
+    ):
         yield path
 
 

@@ -6,15 +6,17 @@ import json
 from typing import Any
 
 import pytest
-from send_statute import evaluate, explain
 from statute_cases import VECTORS
+
+from send_statute import evaluate, explain
 
 vectors = json.loads(VECTORS.read_text(encoding="utf-8")) if VECTORS.is_file() else []
 
 
-@pytest.mark.skipif(bool(vectors), reason="the vectors are here")
 def test_the_shared_vectors_are_beside_the_repository() -> None:
-    pytest.skip(f"no vectors at {VECTORS}; the golden cases stand in for them")
+    if not VECTORS.is_file():
+        pytest.skip(f"no vectors at {VECTORS}; the hand-written cases stand in for them")
+    assert len(vectors) > 100
 
 
 @pytest.mark.parametrize("vector", vectors, ids=[vector["id"] for vector in vectors])
@@ -23,7 +25,9 @@ def test_vector(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", vectors, ids=[vector["id"] for vector in vectors])
-def test_vector_is_explained_with_the_same_results_and_a_citation_on_every_date(vector: dict[str, Any]) -> None:
+def test_vector_is_explained_with_the_same_results_and_a_citation_on_every_date(
+    vector: dict[str, Any],
+) -> None:
     told = explain(vector["rule"], vector["input"]).to_dict()
     assert told["results"] == vector["expect"]
     for name, value in vector["expect"].items():

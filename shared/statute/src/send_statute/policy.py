@@ -54,10 +54,14 @@ class Policy:
                 "advice_request_days",
                 "must be 15 to 365: advice is circulated 14 days before the meeting by law",
             )
-        if not 365 >= self.lead_plan_days >= self.lead_invite_days >= self.lead_last_call_days >= 0:
-            raise PolicyOutsideLaw("lead_plan_days", "leads must be 365 ≥ plan ≥ invite ≥ last call ≥ 0 days")
+        if self.lead_plan_days > 365:
+            raise PolicyOutsideLaw("lead_plan_days", "must be at most 365 days")
+        if self.lead_invite_days > self.lead_plan_days:
+            raise PolicyOutsideLaw("lead_invite_days", "must not come before the review is planned")
         if self.lead_invite_days < 14 + self.notice_clear_days:
             raise PolicyOutsideLaw("lead_invite_days", "must leave the two weeks' notice that is law")
+        if not 0 <= self.lead_last_call_days <= self.lead_invite_days:
+            raise PolicyOutsideLaw("lead_last_call_days", "must lie between the invitations and the meeting")
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Policy:
@@ -71,8 +75,13 @@ class Policy:
     @classmethod
     def from_toml(cls, source: str | Path) -> Policy:
         """From a TOML file (a `Path`) or TOML text (a `str`); a `[policy]` table is used if there is one."""
-        document = tomllib.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        try:
+            document = tomllib.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+            raise PolicyOutsideLaw("file", f"is not TOML: {problem}") from None
         table = document.get("policy", document)
+        if not isinstance(table, dict):
+            raise PolicyOutsideLaw("policy", "must be a table of settings")
         return cls.from_mapping(table)
 
     @property

@@ -1,12 +1,11 @@
 """The reference page: every rule with its citation, its formula in plain English and a worked example.
 
-`python -m send_statute.reference > shared/statute/REFERENCE.md` renews the copy in the repository.
+`python -m send_statute > shared/statute/REFERENCE.md` renews the copy in the repository.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -179,7 +178,3 @@ def _told(role: str, row: Mapping[str, Any]) -> str:
     return next(
         (f"{level}{note}" for level in ("must", "guidance", "policy") if role in row.get(level, ())), "-"
     )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference_page())
