@@ -76,7 +76,9 @@ class Policy:
     def from_toml(cls, source: str | Path) -> Policy:
         """From a TOML file (a `Path`) or TOML text (a `str`); a `[policy]` table is used if there is one."""
         try:
-            document = tomllib.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+            document = tomllib.loads(
+                source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+            )
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
             raise PolicyOutsideLaw("file", f"is not TOML: {problem}") from None
         table = document.get("policy", document)
