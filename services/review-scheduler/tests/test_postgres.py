@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from review_scheduler import clock
+from review_scheduler.docket import Docket
+from review_scheduler.domain.stages import Planned, Stage, StageState
 from review_scheduler.main import service
 from review_scheduler.tables import metadata
 from service_kit import Settings, uuid7
@@ -66,3 +69,29 @@ async def test_two_decisions_at_once_on_one_review_end_with_one(desk):
     answers = await asyncio.gather(*(client.post(path, json=body) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
     assert (await desk.names(case)).count("review-concluded") == 1
+
+
+async def test_a_tick_waits_for_a_stage_that_is_being_moved(desk):
+    """A stage moved ahead while the tick looks at it is not sent: the tick sees the new day."""
+    case = await desk.register()
+    hub, other_day = desk.app.hub, date(2026, 12, 9)
+    async with hub.db.write() as tx:
+        docket = await Docket.load(tx, [case], today=date(2026, 11, 9), now=hub.clock.now())
+        running_tick = asyncio.create_task(clock.tick(hub, date(2026, 11, 9)))
+        await _until_blocked(hub)
+        (review,) = docket.open_of(docket.plans[case])
+        docket.stages[review.id][Stage.PLAN] = Planned(Stage.PLAN, other_day, StageState.CANCELLED)
+        docket._changed_stages.add((review.id, Stage.PLAN))
+        await docket.save()
+    await running_tick
+    assert await desk.stages(case) == []
+
+
+async def _until_blocked(hub):
+    """Wait until a session waits for a lock of another."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    async with hub.db.read() as session:
+        while not (await session.execute(query)).scalar_one():
+            await asyncio.sleep(0)

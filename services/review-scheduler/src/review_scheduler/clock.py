@@ -1,6 +1,6 @@
 """The daily tick: announces the stages whose day has come, each once per review and stage.
 
-A stage is taken by the same statement that marks it sent, so a second tick, or a second process, finds nothing left.
+A stage is taken, marked sent and announced in one transaction, so a second tick, or a second process, finds nothing left.
 Thousands of stages cost a few statements for every thousand; what is not due costs nothing.
 """
 
@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from review_scheduler import announcements
 from review_scheduler.domain.stages import ORDER, Stage, StageState
 from review_scheduler.tables import PENDING, Review, StageRow
-from service_kit import Hub, Outgoing, publish_all
+from service_kit import Hub, Outgoing, in_chunks, publish_all
 from service_kit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
@@ -52,15 +52,21 @@ async def announce_due(tx: AsyncSession, today: date, at_once: int) -> int:
 
 
 async def _take(tx: AsyncSession, today: date, at_once: int) -> list[Any]:
-    """Mark the next pending stages as sent and say which they were."""
+    """Mark the next pending stages as sent and say which they were. They are locked in the order of their keys, as a
+    docket does: a stage that somebody is moving is waited for and then looked at again."""
     table = StageRow.__table__  # type: ignore[attr-defined]
-    statement = (
-        update(table)
-        .where(_PENDING, tuple_(table.c.review_id, table.c.stage).in_(due_stages(today, at_once)))
-        .values(state=StageState.SENT.value, sent_on=today)
-        .returning(table.c.review_id, table.c.stage, table.c.on)
+    key = tuple_(table.c.review_id, table.c.stage)
+    ours = (
+        select(table.c.review_id, table.c.stage, table.c.on)
+        .where(_PENDING, key.in_(due_stages(today, at_once)))
+        .order_by(table.c.review_id, table.c.stage)
+        .with_for_update()
     )
-    return list((await tx.execute(statement)).all())
+    taken = list((await tx.execute(ours)).all())
+    for some in in_chunks(taken):
+        mark = update(table).where(key.in_([(row.review_id, row.stage) for row in some]))
+        await tx.execute(mark.values(state=StageState.SENT.value, sent_on=today))
+    return taken
 
 
 # As text, not as a parameter: only then is the partial index on pending stages used.

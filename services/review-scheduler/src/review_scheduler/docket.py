@@ -84,14 +84,18 @@ class Docket:
             return
         reviews = select(Review).where(col(Review.case_id).in_(cases), col(Review.closed_on).is_(None))
         reviews = reviews.order_by(col(Review.id)).execution_options(populate_existing=True)
-        ids = []
+        ids: list[UUID] = []
         for review in (await self.tx.execute(reviews)).scalars():
             self.reviews.setdefault(review.case_id, []).append(review)
             ids.append(review.id)
         stage = StageRow.__table__.c  # type: ignore[attr-defined]
         for some in in_chunks(ids):
-            rows = select(stage.review_id, stage.stage, stage.on, stage.state).where(
-                stage.review_id.in_(some)
+            # Locked in the order of their keys, as the tick does: neither sends what the other moves or has sent.
+            rows = (
+                select(stage.review_id, stage.stage, stage.on, stage.state)
+                .where(stage.review_id.in_(some))
+                .order_by(stage.review_id, stage.stage)
+                .with_for_update()
             )
             for row in (await self.tx.execute(rows)).all():
                 planned = Planned(Stage(row.stage), row.on, StageState(row.state))

@@ -126,9 +126,8 @@ def take_step(
             state = legal.step(state, "invite", {"on": on}).to
         event = _event(review, step, outcome)
         if event == "decide_amend" and review.notice_sent_on is None:
-            facts["notice_sent"] = (
-                on  # decided without a meeting: the review waits for the notice all the same
-            )
+            # Decided without a meeting: the review waits for the notice all the same.
+            facts["notice_sent"] = on
         legal.step(state, event, facts)
     except IllegalStep as refused:
         raise Refusal(
