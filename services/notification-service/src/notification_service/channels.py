@@ -20,9 +20,10 @@ class Channel(StrEnum):
 
 
 class Status(StrEnum):
-    """State of a delivery."""
+    """State of a delivery: `pending` waits to be pushed, `available` to be read from the feed."""
 
     PENDING = "pending"
+    AVAILABLE = "available"
     DELIVERED = "delivered"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"

@@ -7,8 +7,8 @@ flight, whichever process sends them.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,15 +20,43 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import PartnerKind
-from notification_service.channels import Channel, Status, SubscriptionStatus
+from notification_service.channels import Status, SubscriptionStatus
 from notification_service.domain import Ended, Party, Route, Side, obstacle
 from notification_service.signing import Key
-from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, Subscription
+from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, Subscription, has_status
 from service_kit.ids import uuid7
 
 LEASE = timedelta(seconds=60)  # longer than the 30 s a request may take
-SLOTS = 32  # requests in flight to one endpoint
-SLOTS_WHILE_FAILING = 2
+SLOTS = 16  # requests in flight to one endpoint
+SLOTS_WHILE_FAILING = 1
+# Requests in flight of one process, to endpoints that do well and to those that fail: the dead only wait for the dead.
+MOST_IN_FLIGHT = {False: 256, True: 128}
+
+
+class InFlight:
+    """The requests of this process that are under way."""
+
+    def __init__(self) -> None:
+        self._by_endpoint: Counter[UUID] = Counter()
+        self._by_health: Counter[bool] = Counter()
+
+    def copy(self) -> InFlight:
+        """The same counts, to plan with."""
+        other = InFlight()
+        other._by_endpoint, other._by_health = self._by_endpoint.copy(), self._by_health.copy()
+        return other
+
+    def has_room(self, endpoint: UUID, failing: bool) -> bool:
+        most = SLOTS_WHILE_FAILING if failing else SLOTS
+        return self._by_endpoint[endpoint] < most and self._by_health[failing] < MOST_IN_FLIGHT[failing]
+
+    def start(self, endpoint: UUID, failing: bool) -> None:
+        self._by_endpoint[endpoint] += 1
+        self._by_health[failing] += 1
+
+    def end(self, endpoint: UUID, failing: bool) -> None:
+        self._by_endpoint[endpoint] -= 1
+        self._by_health[failing] -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +78,14 @@ class Claim:
     tries: int
     attempts: int
     told_before: bool
+    failing: bool
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    columns = Delivery
     return (
-        (col(columns.status) == Status.PENDING)
-        & (col(columns.channel) == Channel.WEBHOOK)
-        & (col(columns.next_attempt_at) <= now)
-        & or_(col(columns.leased_until).is_(None), col(columns.leased_until) <= now)
+        has_status(Delivery, Status.PENDING)
+        & (col(Delivery.next_attempt_at) <= now)
+        & or_(col(Delivery.leased_until).is_(None), col(Delivery.leased_until) <= now)
     )
 
 
@@ -68,8 +95,7 @@ def _is_first_of_its_case() -> ColumnElement[bool]:
         col(earlier.subscription_id) == col(Delivery.subscription_id),
         col(earlier.case_id) == col(Delivery.case_id),
         col(earlier.position) < col(Delivery.position),
-        col(earlier.status) == Status.PENDING,
-        col(earlier.channel) == Channel.WEBHOOK,
+        has_status(earlier, Status.PENDING),
     )
 
 
@@ -84,28 +110,31 @@ async def anything_due(session: AsyncSession, now: datetime) -> bool:
     return (await session.execute(query)).first() is not None
 
 
-async def claim(tx: AsyncSession, now: datetime, in_flight: Mapping[UUID, int]) -> list[Claim]:
-    """Lease what is due, up to the free slots of each endpoint; cancel what must not be sent any more."""
+async def claim(tx: AsyncSession, now: datetime, in_flight: InFlight) -> list[Claim]:
+    """Lease what is due, as far as there is room in flight; cancel what must not be sent any more."""
     rows = await _candidates(tx, now)
     while any(_obstacle(row) for row in rows):
         await _cancel(tx, [row for row in rows if _obstacle(row)], now)
         rows = await _candidates(tx, now)  # what waited behind the cancelled ones
-    taken: dict[UUID, int] = defaultdict(int, in_flight)
-    chosen = []
+    return await _lease(tx, list(_with_room(rows, in_flight)), now)
+
+
+def _with_room(rows: Iterable[Any], in_flight: InFlight) -> Iterator[Any]:
+    planned = in_flight.copy()
     for row in rows:
-        if taken[row.subscription_id] < row.slots:
-            taken[row.subscription_id] += 1
-            chosen.append(row)
-    return await _lease(tx, chosen, now)
+        if planned.has_room(row.subscription_id, row.failing):
+            planned.start(row.subscription_id, row.failing)
+            yield row
 
 
 async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
     place = func.row_number().over(
         partition_by=col(Delivery.subscription_id), order_by=(col(Delivery.position), col(Delivery.id))
     )
-    slots = case((col(Subscription.failing_since).is_(None), SLOTS), else_=SLOTS_WHILE_FAILING)
+    failing = col(Subscription.failing_since).is_not(None).label("failing")
+    slots = case((failing, SLOTS_WHILE_FAILING), else_=SLOTS)
     due = (
-        select(col(Delivery.id), place.label("place"), slots.label("slots"))
+        select(col(Delivery.id), place.label("place"), slots.label("slots"), failing)
         .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
         .where(_is_due(now), _is_first_of_its_case(), col(Subscription.status) == SubscriptionStatus.ACTIVE)
         .subquery()
@@ -125,7 +154,7 @@ async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
             col(Delivery.delivered_at),
             col(Subscription.url),
             col(Subscription.keys),
-            due.c.slots,
+            due.c.failing,
             col(PartnerCopy.body),
             col(Partner.kind),
             col(Partner.ref),
@@ -203,4 +232,5 @@ def _claim(row: Any, token: UUID) -> Claim:
         tries=row.tries,
         attempts=row.attempts,
         told_before=row.delivered_at is not None,
+        failing=bool(row.failing),
     )

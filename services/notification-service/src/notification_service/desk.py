@@ -219,7 +219,6 @@ class Desk:
             "copy_id": copy["id"],
             "la_code": notice.route.la,
             "administering_la": notice.route.administering_la,
-            "status": Status.PENDING,
             "tries": 0,
             "attempts": 0,
             "created_at": self.now,
@@ -227,19 +226,10 @@ class Desk:
         }
         rows = []
         if routed.feed:
-            rows.append(
-                base
-                | {"id": uuid7(), "channel": Channel.FEED, "subscription_id": None, "next_attempt_at": None}
-            )
+            feed = {"channel": Channel.FEED, "status": Status.AVAILABLE}
+            rows.append({"id": uuid7(), "subscription_id": None, "next_attempt_at": None, **feed, **base})
         if routed.webhook is not None:
+            push = {"channel": Channel.WEBHOOK, "status": Status.PENDING}
             target, due = routed.webhook.id, copy["visible_from"]
-            rows.append(
-                base
-                | {
-                    "id": uuid7(),
-                    "channel": Channel.WEBHOOK,
-                    "subscription_id": target,
-                    "next_attempt_at": due,
-                }
-            )
+            rows.append({"id": uuid7(), "subscription_id": target, "next_attempt_at": due, **push, **base})
         return rows

@@ -22,7 +22,7 @@ from ehcp_contracts.events import NotificationDelivered, PartnerKind
 from notification_service.channels import Channel, Status
 from notification_service.domain import Ended, Party, Route, Side, obstacle
 from notification_service.moments import instant
-from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy
+from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, has_status
 from service_kit import Context, Fault, Outgoing, Refusal, in_chunks, publish_all
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
@@ -161,7 +161,7 @@ async def _acknowledge(ctx: Context, reader: _Reader) -> None:
         if (await tx.execute(forward)).first() is None:
             return
         unread = _copies(reader.id).where(
-            col(Delivery.position) <= reader.position, col(Delivery.status) == Status.PENDING
+            col(Delivery.position) <= reader.position, has_status(Delivery, Status.AVAILABLE)
         )
         rows = (await tx.execute(unread.order_by(col(Delivery.position)))).all()
         read_now = [row for row in rows if _obstacle(row, reader.party) is None]

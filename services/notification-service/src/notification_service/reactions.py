@@ -121,10 +121,10 @@ class _Batch:
             return
         self.stands[received.case] = after
         self._changed.add(received.case)
-        if before is None or before.since != after.since:
-            routing = {name: getattr(after, name) for name in ROUTING}
+        where = {name: getattr(after, name) for name in ROUTING}
+        if before is None or where != {name: getattr(before, name) for name in ROUTING}:
             self._history.append(
-                {"event_id": received.id, "case_id": received.case, "since": received.time, **routing}
+                {"event_id": received.id, "case_id": received.case, "since": received.time, **where}
             )
 
     def _note_review(self, received: Received[Any]) -> None:
@@ -236,7 +236,7 @@ class _Batch:
     async def _cancel(self, reason: Ended, *which: Any) -> None:
         await self.tx.execute(
             update(Delivery)
-            .where(col(Delivery.status) == Status.PENDING, *which)
+            .where(col(Delivery.status).in_((Status.PENDING, Status.AVAILABLE)), *which)
             .values(
                 status=Status.CANCELLED,
                 reason=reason,

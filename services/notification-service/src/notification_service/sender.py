@@ -10,12 +10,10 @@ import asyncio
 import contextlib
 import json
 import random
-from collections import Counter
 from datetime import datetime
-from uuid import UUID
 
 from notification_service import signing
-from notification_service.claims import Claim, anything_due, claim
+from notification_service.claims import Claim, InFlight, anything_due, claim
 from notification_service.desk import HOLD
 from notification_service.ledger import Result, record
 from notification_service.moments import instant
@@ -53,7 +51,7 @@ class Sender:
         self.dice = dice or random.Random()
         self._woken = asyncio.Event()
         self._ended: list[Result] = []
-        self._in_flight: Counter[UUID] = Counter()
+        self._in_flight = InFlight()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -87,7 +85,7 @@ class Sender:
         return len(claims)
 
     def _start(self, claimed: Claim, now: datetime) -> None:
-        self._in_flight[claimed.subscription_id] += 1
+        self._in_flight.start(claimed.subscription_id, claimed.failing)
         task = asyncio.create_task(self._carry_out(claimed, now), name="delivery")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -96,7 +94,7 @@ class Sender:
         try:
             self._ended.append(await attempt(claimed, self.outside, now))
         finally:
-            self._in_flight[claimed.subscription_id] -= 1
+            self._in_flight.end(claimed.subscription_id, claimed.failing)
             self._woken.set()
 
     async def drain(self, now: datetime) -> int:

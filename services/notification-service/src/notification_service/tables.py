@@ -6,9 +6,20 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Table, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+    literal,
+    text,
+)
 from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from ehcp_contracts.events import PartnerKind
 from notification_service.channels import Channel, Status, SubscriptionStatus
@@ -30,8 +41,8 @@ def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-WAITING_PUSH = "status = 'pending' AND channel = 'webhook'"
-WAITING_FEED = "status = 'pending' AND channel = 'feed'"
+WAITING = "status = 'pending'"
+UNREAD = "status = 'available'"
 
 
 class Partner(Base, table=True):
@@ -154,9 +165,9 @@ class Delivery(Base, table=True):
         UniqueConstraint("event_id", "partner_id", "channel"),
         _one_of("channel", Channel),
         _one_of("status", Status),
-        Index("ix_delivery_due", "next_attempt_at", **_where(WAITING_PUSH)),
-        Index("ix_delivery_order", "subscription_id", "case_id", "position", **_where(WAITING_PUSH)),
-        Index("ix_delivery_unread", "partner_id", "position", **_where(WAITING_FEED)),
+        Index("ix_delivery_due", "next_attempt_at", **_where(WAITING)),
+        Index("ix_delivery_order", "subscription_id", "case_id", "position", **_where(WAITING)),
+        Index("ix_delivery_unread", "partner_id", "position", **_where(UNREAD)),
         Index("ix_delivery_partner", "partner_id", "updated_at", "id"),
         Index("ix_delivery_case", "case_id", "partner_id"),
         Index("ix_delivery_la", "la_code", "updated_at", "id"),
@@ -223,6 +234,11 @@ class Alert(Base, table=True):
     kind: str = Field(sa_type=String(20))
     raised_at: datetime = Field(sa_type=UtcDateTime)
     cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+def has_status(delivery: type[Delivery], status: Status) -> ColumnElement[bool]:
+    """`status = 'pending'` with the value written out: SQLite uses a partial index for nothing else."""
+    return col(delivery.status) == literal(str(status), String(12), literal_execute=True)
 
 
 def table_of(model: type[SQLModel]) -> Table:

@@ -271,7 +271,7 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint("channel IN ('webhook', 'feed')", name=op.f("ck_delivery_channel_known")),
         sa.CheckConstraint(
-            "status IN ('pending', 'delivered', 'quarantined', 'cancelled')",
+            "status IN ('pending', 'available', 'delivered', 'quarantined', 'cancelled')",
             name=op.f("ck_delivery_status_known"),
         ),
         sa.ForeignKeyConstraint(["copy_id"], ["partner_copy.id"], name=op.f("fk_delivery_copy_id")),
@@ -290,24 +290,24 @@ def upgrade() -> None:
             "ix_delivery_due",
             ["next_attempt_at"],
             unique=False,
-            sqlite_where=sa.text("status = 'pending' AND channel = 'webhook'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'webhook'"),
+            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.create_index("ix_delivery_la", ["la_code", "updated_at", "id"], unique=False)
         batch_op.create_index(
             "ix_delivery_order",
             ["subscription_id", "case_id", "position"],
             unique=False,
-            sqlite_where=sa.text("status = 'pending' AND channel = 'webhook'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'webhook'"),
+            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.create_index("ix_delivery_partner", ["partner_id", "updated_at", "id"], unique=False)
         batch_op.create_index(
             "ix_delivery_unread",
             ["partner_id", "position"],
             unique=False,
-            sqlite_where=sa.text("status = 'pending' AND channel = 'feed'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'feed'"),
+            sqlite_where=sa.text("status = 'available'"),
+            postgresql_where=sa.text("status = 'available'"),
         )
 
     op.create_table(
@@ -335,20 +335,20 @@ def downgrade() -> None:
     with op.batch_alter_table("delivery", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_delivery_unread",
-            sqlite_where=sa.text("status = 'pending' AND channel = 'feed'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'feed'"),
+            sqlite_where=sa.text("status = 'available'"),
+            postgresql_where=sa.text("status = 'available'"),
         )
         batch_op.drop_index("ix_delivery_partner")
         batch_op.drop_index(
             "ix_delivery_order",
-            sqlite_where=sa.text("status = 'pending' AND channel = 'webhook'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'webhook'"),
+            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.drop_index("ix_delivery_la")
         batch_op.drop_index(
             "ix_delivery_due",
-            sqlite_where=sa.text("status = 'pending' AND channel = 'webhook'"),
-            postgresql_where=sa.text("status = 'pending' AND channel = 'webhook'"),
+            sqlite_where=sa.text("status = 'pending'"),
+            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.drop_index("ix_delivery_case")
 

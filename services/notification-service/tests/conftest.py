@@ -1,0 +1,225 @@
+"""A small town for the tests: two schools, an ICB, a team, the council's case system, and a fake receiver."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from ehcp_contracts.events import (
+    Facts,
+    Placement,
+    PlacementChanged,
+    PlanIssued,
+    PlanRegistered,
+    Responsible,
+    ReviewDue,
+    ReviewKind,
+    ReviewScheduled,
+    ReviewStage,
+)
+from notification_service import sender
+from notification_service.desk import HOLD
+from notification_service.main import service
+from notification_service.targets import Outside
+from service_kit.testing import Harness, running
+
+ELM, OAK = "900123", "900456"
+FACTS = Facts(academic_year="2026/27", year_group=5)
+DUE = date(2027, 3, 1)
+Reply = Callable[[httpx2.Request], httpx2.Response]
+
+
+def responsible(la: str = "351", *, icb: str | None = "QOP", team: str | None = "team-a") -> Responsible:
+    return Responsible(
+        responsible_la=la, administering_la=la, icb=icb, social_care_team=team, officer="officer-3"
+    )
+
+
+class Town:
+    """The service under test with helpers that read as what people do."""
+
+    def __init__(self, app: Harness) -> None:
+        self.app = app
+        self.officer = app.as_("officer")
+        self.requests: list[httpx2.Request] = []
+        self.reply: Reply = lambda _: httpx2.Response(204)
+        self.partners: dict[str, str] = {}
+        self.subscriptions: dict[str, dict[str, Any]] = {}
+
+    # --- partners
+
+    async def partner(
+        self, kind: str, ref: str, *, hook: bool = True, la: str = "351", event_types: Any = "all entitled"
+    ) -> str:
+        body: dict[str, Any] = {"kind": kind, "ref": ref, "name": f"The {ref} organisation", "la_code": la}
+        answer = await self.app.as_("officer", las=(la,)).post("/v1/partners", json=body)
+        assert answer.status_code == 201, answer.text
+        self.partners[ref] = answer.json()["id"]
+        if hook:
+            await self.subscribe(ref, event_types=event_types, la=la)
+        return self.partners[ref]
+
+    async def subscribe(
+        self, ref: str, *, event_types: Any = "all entitled", la: str = "351"
+    ) -> dict[str, Any]:
+        body = {
+            "partner_id": self.partners[ref],
+            "channel": "webhook",
+            "url": f"https://{ref.lower()}.example/hook",
+            "event_types": event_types,
+        }
+        answer = await self.app.as_("officer", las=(la,)).post("/v1/subscriptions", json=body)
+        assert answer.status_code == 201, answer.text
+        self.subscriptions[ref] = answer.json()
+        return self.subscriptions[ref]
+
+    # --- events
+
+    async def issue(self, *, urn: str | None = ELM, who: Responsible | None = None) -> UUID:
+        case = uuid4()
+        event = PlanIssued(
+            issued_on=date(2026, 9, 1),
+            placement=Placement(urn=urn),
+            responsible=who or responsible(),
+            facts=FACTS,
+        )
+        await self.hear(event, case)
+        return case
+
+    async def register(self, *, urn: str = ELM) -> UUID:
+        case = uuid4()
+        event = PlanRegistered(
+            plan_first_made=date(2024, 3, 4),
+            placement=Placement(urn=urn),
+            responsible=responsible(),
+            facts=FACTS,
+        )
+        await self.hear(event, case)
+        return case
+
+    async def move(
+        self, case: UUID, to: str | None, *, was: str = ELM, who: Responsible | None = None
+    ) -> None:
+        event = PlacementChanged(
+            placement=Placement(urn=to, since=date(2026, 9, 1)),
+            previous=Placement(urn=was, since=date(2022, 9, 1)),
+            responsible=who or responsible(),
+        )
+        await self.hear(event, case)
+
+    async def schedule(self, case: UUID, review: UUID | None = None) -> UUID:
+        chosen = review or uuid4()
+        event = ReviewScheduled(
+            review_id=chosen,
+            kind=ReviewKind.ANNUAL,
+            due_on=DUE,
+            latest_meeting_on=date(2027, 2, 1),
+            rule_id="review_12m",
+            citation="CFA 2014 s.44(1)",
+        )
+        await self.hear(event, case)
+        return chosen
+
+    async def due(self, case: UUID, review: UUID | None = None) -> None:
+        await self.hear(due_event(review or uuid4()), case)
+
+    async def hear(self, event: Any, case: UUID, **more: Any) -> None:
+        await self.app.deliver(event, case=case, **more)
+        await self.app.settle()
+
+    # --- sending
+
+    async def answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        return self.reply(request)
+
+    async def send(self, *, now: datetime | None = None) -> int:
+        """Carry out what is due now (or at `now`), against the fake receiver."""
+        async with Outside(transport=httpx2.MockTransport(self.answer)) as outside:
+            return await sender.run_once(self.app.hub, now=now, outside=outside, dice=Middle())
+
+    async def send_after(self, seconds: float) -> int:
+        self.app.clock.pass_time(timedelta(seconds=seconds))
+        return await self.send(now=self.app.clock.now())
+
+    def settle_down(self) -> None:
+        """Let the hold of review events pass."""
+        self.app.clock.pass_time(HOLD)
+
+    def received(self, ref: str) -> list[dict[str, Any]]:
+        """What a partner's address has received so far, in order."""
+        host = f"{ref.lower()}.example"
+        return [json.loads(request.content) for request in self.requests if request.url.host == host]
+
+    def heard(self, ref: str) -> list[str]:
+        """The event types a partner has received, without prefix and version."""
+        return [body["type"].split(".")[1] for body in self.received(ref)]
+
+    # --- the ledger
+
+    async def deliveries(self, **query: str) -> list[dict[str, Any]]:
+        answer = await self.officer.get("/v1/deliveries", params={"limit": "200", **query})
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    async def pushes(self, ref: str) -> list[dict[str, Any]]:
+        return [d for d in await self.deliveries(partner=self.partners[ref]) if d["channel"] == "webhook"]
+
+    async def attempts(self, delivery_id: str) -> list[dict[str, Any]]:
+        answer = await self.officer.get(f"/v1/deliveries/{delivery_id}")
+        log: list[dict[str, Any]] = answer.json()["attempt_log"]
+        return log
+
+    async def alerts(self, ref: str) -> list[str]:
+        answer = await self.officer.get(f"/v1/partners/{self.partners[ref]}")
+        return [alert["kind"] for alert in answer.json()["alerts"]]
+
+    async def published(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(envelope.type.split(".")[1], envelope.data) for envelope in await self.app.sent()]
+
+
+class Middle(random.Random):
+    """Dice that always fall in the middle, so that pauses are the schedule's own."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+def due_event(review: UUID) -> ReviewDue:
+    return ReviewDue(
+        review_id=review,
+        kind=ReviewKind.ANNUAL,
+        stage=ReviewStage.PLAN,
+        due_on=DUE,
+        latest_meeting_on=date(2027, 2, 1),
+    )
+
+
+@pytest.fixture
+async def quiet_town(tmp_path: Path) -> AsyncIterator[Town]:
+    """The service without any partner."""
+    async with running(service, tmp_path, settings={"writes_per_minute": 0, "reads_per_minute": 0}) as app:
+        yield Town(app)
+
+
+@pytest.fixture
+async def town(quiet_town: Town) -> Town:
+    """Everybody is registered with a webhook for all they are entitled to."""
+    for kind, ref in (
+        ("school", ELM),
+        ("school", OAK),
+        ("icb", "QOP"),
+        ("social-care", "team-a"),
+        ("case-system", "liquid-logic"),
+    ):
+        await quiet_town.partner(kind, ref)
+    return quiet_town
