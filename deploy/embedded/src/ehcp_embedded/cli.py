@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -14,7 +15,6 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ehcp_embedded import state, statute_commands
 from ehcp_embedded.demo.figures import PLANS
@@ -64,7 +64,7 @@ def fail(message: str) -> None:
 
 @app.command()
 def run(
-    port: Annotated[int | None, typer.Option(help="Port (default 8000).")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port (default 8000).")] = None,
     today: Day = None,
     data: Data = None,
     plans: Annotated[int, typer.Option(min=1, max=20_000, help="How many invented children.")] = PLANS,
@@ -147,13 +147,13 @@ def tick(
 
 
 def _move(client: httpx2.Client, until: date) -> None:
-    import time
+    from ehcp_embedded.demo.fill import bar
 
     answer = client.put("/v1/clock", json={"until": until.isoformat()})
     if answer.status_code != 202:
         fail(answer.json()["errors"][0]["message"] if "errors" in answer.json() else answer.json()["detail"])
     view = answer.json()
-    with bar() as progress:
+    with bar(console) as progress:
         task = progress.add_task(f"{view['today']}", total=view["days"])
         while view["moving"]:
             time.sleep(0.2)
@@ -162,12 +162,6 @@ def _move(client: httpx2.Client, until: date) -> None:
     if view["failed"]:
         fail(f"stopped at {view['today']}; the hub's log says why")
     console.print(f"The calendar stands at {view['today']}.")
-
-
-def bar() -> Progress:
-    """A progress bar in the house style."""
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
 
 
 @parked.command("list")
@@ -217,7 +211,7 @@ def _attempt(work: Callable[[], Awaitable[int]], said: str) -> None:
 
 
 @app.command()
-def issuer(port: Annotated[int, typer.Option()] = 8000, data: Data = None) -> None:
+def issuer(port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000, data: Data = None) -> None:
     """Only the local token issuer, for compositions that run the services apart."""
     settings = settings_for(data, port)
     alone = FastAPI(title="issuer", docs_url=None, redoc_url=None, openapi_url=None, telemetry=None)
@@ -229,7 +223,7 @@ def issuer(port: Annotated[int, typer.Option()] = 8000, data: Data = None) -> No
 
 
 @app.command()
-def pages(port: Annotated[int, typer.Option()] = 8000) -> None:
+def pages(port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000) -> None:
     """Only the catalogue (/schemas, /asyncapi, /problems), for the gateway."""
     settings = load_settings(Settings)
     _serve(pages_app(settings), settings.model_copy(update={"port": port}))

@@ -15,7 +15,6 @@ from uuid import uuid4
 import httpx2
 
 from ehcp_embedded.demo.partners import PartnerPlan
-from ehcp_embedded.demo.register import Institution
 
 NDJSON = "application/x-ndjson"
 LINES_AT_ONCE = 475
@@ -34,17 +33,19 @@ class Way:
     adapter: str
     officer: str
 
-    async def send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
-        """A request as the officer."""
+    async def send(
+        self, method: str, path: str, body: Any = None, match: str | None = None
+    ) -> httpx2.Response:
+        """A request as the officer; `match`: the version that is to be changed."""
         headers = {"Authorization": f"Bearer {self.officer}", "Idempotency-Key": str(uuid4())}
+        if match:
+            headers["If-Match"] = match
         return await self.client.request(method, path, json=body, headers=headers)
 
 
-async def load_register(way: Way, institutions: Sequence[Institution], advance: Advance) -> None:
-    """Load the register of institutions."""
-    async for _ in _lines(
-        way, "/v1/imports/institutions", [institution.line() for institution in institutions]
-    ):
+async def load_register(way: Way, lines: Sequence[dict[str, Any]], advance: Advance) -> None:
+    """Load the register of institutions, a line for each."""
+    async for _ in _lines(way, "/v1/imports/institutions", lines):
         advance(1)
 
 
@@ -94,17 +95,25 @@ async def _partner(way: Way, plan: PartnerPlan) -> str:
 
 
 async def _webhook(way: Way, partner: str, url: str) -> str:
-    """The secret of the partner's webhook at `url`: a new one where the subscription is there already."""
-    known = (await way.send("GET", f"/v1/subscriptions?partner={partner}")).json()["items"]
-    same = next((one for one in known if one.get("url") == url), None)
-    if same:
-        answer = await way.send("POST", f"/v1/subscriptions/{same['id']}/rotate-secret")
-    else:
-        body = {"partner_id": partner, "channel": "webhook", "url": url}
-        answer = await way.send("POST", "/v1/subscriptions", body)
-    if answer.status_code not in (200, 201):
-        raise NotTaken(f"subscription: {_problem(answer.content)}")
-    return str(answer.json()["secret"])
+    """The secret of the partner's webhook at `url`. A webhook that is there already is moved to `url` and gets a new
+    secret, for the old one is shown to nobody again."""
+    known = await _taken(way, "GET", f"/v1/subscriptions?partner={partner}")
+    webhook = next((one for one in known.json()["items"] if one["channel"] == "webhook"), None)
+    if webhook is None:
+        made = await _taken(way, "POST", "/v1/subscriptions", partner_id=partner, channel="webhook", url=url)
+        return str(made.json()["secret"])
+    path = f"/v1/subscriptions/{webhook['id']}"
+    if webhook["url"] != url:
+        version = (await _taken(way, "GET", path)).headers["etag"]
+        await _taken(way, "PATCH", path, match=version, url=url)
+    return str((await _taken(way, "POST", f"{path}/rotate-secret")).json()["secret"])
+
+
+async def _taken(way: Way, method: str, path: str, match: str | None = None, **body: str) -> httpx2.Response:
+    answer = await way.send(method, path, body or None, match)
+    if answer.status_code >= 400:
+        raise NotTaken(f"{method} {path.partition('?')[0]}: {_problem(answer.content)}")
+    return answer
 
 
 def _problem(body: bytes) -> str:

@@ -1,0 +1,75 @@
+"""The fill as a person watches it: step by step, each with its bar, until every event has arrived everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ehcp_embedded.demo.partners import PartnerPlan, partners
+from ehcp_embedded.demo.register import BURY, institutions
+from ehcp_embedded.demo.seed import Way, load_register, push_cases, register_partners
+from ehcp_embedded.demo.shaped import caseload
+from ehcp_embedded.host import Host
+
+Secrets = dict[str, str]
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar in the house style."""
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+class Fill:
+    """Fills a hub that answers at `address`. `learn` is told each receiver's secret as soon as there is one: events
+    may arrive before the fill has ended."""
+
+    def __init__(self, host: Host, address: str, console: Console, learn: Callable[[Secrets], None]) -> None:
+        self.host, self.address, self.console, self.learn = host, address, console, learn
+        self.client = httpx2.AsyncClient(base_url=address, timeout=120, trust_env=False)
+        mint = host.issuer.mint
+        self.way = Way(self.client, mint("adapter", "liquid-logic", [BURY]), mint("officer", None, [BURY]))
+
+    async def whole(self, plans: int) -> None:
+        """Register, partners and `plans` children. Raises NotTaken."""
+        async with self.client:
+            with bar(self.console) as progress:
+                schools = [institution.line() for institution in institutions()]
+                await load_register(self.way, schools, self._step(progress, "Register of schools", schools))
+                await self._partners(partners(), progress)
+                children = caseload(self.host.clock.today(), plans)
+                await push_cases(self.way, children, self._step(progress, "Invented children", children))
+                await self._settle(progress)
+
+    async def receivers_only(self) -> None:
+        """Tell the hub that the receivers have moved to this address. Raises NotTaken."""
+        async with self.client:
+            await self._partners([plan for plan in partners() if plan.receiver], None)
+
+    async def _partners(self, plans: Sequence[PartnerPlan], progress: Progress | None) -> None:
+        advance = self._step(progress, "Partners", plans) if progress else lambda _: None
+        secrets: Secrets = {}
+        async for name, secret in register_partners(self.way, plans, self.address, advance):
+            secrets[name] = secret
+            self.learn(secrets)
+
+    @staticmethod
+    def _step(progress: Progress, title: str, items: Sequence[Any]) -> Callable[[int], None]:
+        task = progress.add_task(title, total=len(items))
+        return lambda n: progress.advance(task, n)
+
+    async def _settle(self, progress: Progress) -> None:
+        """Wait until every event has arrived; how many are still to come is not known, so the bar may grow."""
+        task = progress.add_task("Events on their way", total=None)
+        most = 0
+
+        def tell(waiting: int) -> None:
+            nonlocal most
+            most = max(most, waiting)
+            progress.update(task, total=most or None, completed=most - waiting)
+
+        await self.host.drained(tell)
