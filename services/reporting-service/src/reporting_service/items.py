@@ -30,8 +30,8 @@ FULL_CLOCK = timedelta(days=367)  # no clock of CFA 2014 s.44(1) runs longer
 class Member(NamedTuple):
     """One item; fields as in the table `item`."""
 
-    measure: str
     key: str
+    measure: str
     case_id: UUID
     la: str
     administering_la: str
@@ -94,8 +94,8 @@ class _Maker:
         plan = self.plan
         then = plan.year(year or plan.academic_year)
         return Member(
-            measure,
             str(key),
+            measure,
             plan.case_id,
             plan.la,
             plan.administering_la,
@@ -273,10 +273,10 @@ def cell(member: Member) -> tuple[str, str, str, str, int, str, str, date]:
     them overdue; of closed ones only what a chart shows is kept: the month due (K6b) or the week done (K11)."""
     state = member.reason or UNKNOWN if member.state == UNKNOWN else member.state
     return (
-        member.measure,
         member.la,
-        member.administering_la,
         member.academic_year,
+        member.measure,
+        member.administering_la,
         member.year_group,
         member.phase,
         state,

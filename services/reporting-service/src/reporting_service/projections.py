@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -170,8 +170,8 @@ def _delivery(received: Received[Any], place: Place) -> Member:
     event = received.event
     state = MET if isinstance(event, NotificationDelivered) else ENDED
     return Member(
-        f"{TOLD}{event.partner_kind.value}",
         str(event.delivery_id),
+        f"{TOLD}{event.partner_kind.value}",
         received.case,
         *place,
         ANY_YEAR,
@@ -219,7 +219,11 @@ def _plan_row(story: Story, plan: PlanFacts) -> tuple[Any, ...]:
 
 def _plain(facts: Year) -> dict[str, Any]:
     return {
-        name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(facts).items()
+        "year_group": facts.year_group,
+        "phase": facts.phase,
+        "due": facts.due.isoformat() if facts.due else None,
+        "by": facts.by.isoformat() if facts.by else None,
+        "impossible": facts.impossible,
     }
 
 

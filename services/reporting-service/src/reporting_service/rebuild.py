@@ -84,7 +84,7 @@ async def _copy(shadow: Database, tx: AsyncSession, table: Table) -> None:
     # A position that the database counted is counted anew: the live sequence knows nothing of the copy's.
     columns = [column for column in table.columns if column is not table.autoincrement_column]
     await tx.execute(table.delete())
-    async with shadow.read() as source:
+    async with shadow.write() as source:  # a transaction: PostgreSQL streams only within one
         rows = await source.stream(
             select(*columns).order_by(*table.primary_key).execution_options(yield_per=CHUNK)
         )

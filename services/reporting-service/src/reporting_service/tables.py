@@ -99,8 +99,8 @@ class Item(Base, table=True):
         Index("ix_item_administering", "administering_la", "measure", "academic_year"),
     )
 
-    measure: str = Field(primary_key=True, sa_type=String(20))
     key: str = Field(primary_key=True, sa_type=String(48))
+    measure: str = Field(primary_key=True, sa_type=String(20))
     case_id: UUID = Field(index=True)
     la: str = Field(sa_type=String(3))
     administering_la: str = Field(sa_type=String(3))
@@ -115,20 +115,20 @@ class Item(Base, table=True):
 
 
 class Counter(Base, table=True):
-    """How many items are alike. `state` as in `Item`, with the reason in place of "unknown"; `falls` is the last
+    """How many items are alike. The key begins with the council, so that a council's page reads its own part only,
+    however many there are. `state` as in `Item`, with the reason in place of "unknown"; `falls` is the last
     compliant day of open items, and for closed ones the start of the month or week that a chart shows."""
 
     __tablename__ = "counter"
     __table_args__ = (
-        Index("ix_counter_la", "la", "academic_year"),
         Index("ix_counter_administering", "administering_la", "academic_year"),
         Index("ix_counter_empty", "n", sqlite_where=text("n = 0"), postgresql_where=text("n = 0")),
     )
 
-    measure: str = Field(primary_key=True, sa_type=String(20))
     la: str = Field(primary_key=True, sa_type=String(3))
-    administering_la: str = Field(primary_key=True, sa_type=String(3))
     academic_year: str = Field(primary_key=True, sa_type=String(7))
+    measure: str = Field(primary_key=True, sa_type=String(20))
+    administering_la: str = Field(primary_key=True, sa_type=String(3))
     year_group: int = Field(primary_key=True)
     phase: str = Field(primary_key=True, sa_type=String(30))
     state: str = Field(primary_key=True, sa_type=String(30))

@@ -18,20 +18,20 @@ def upgrade() -> None:
 
     op.create_table(
         "counter",
-        sa.Column("measure", sa.String(length=20), nullable=False),
         sa.Column("la", sa.String(length=3), nullable=False),
-        sa.Column("administering_la", sa.String(length=3), nullable=False),
         sa.Column("academic_year", sa.String(length=7), nullable=False),
+        sa.Column("measure", sa.String(length=20), nullable=False),
+        sa.Column("administering_la", sa.String(length=3), nullable=False),
         sa.Column("year_group", sa.Integer(), nullable=False),
         sa.Column("phase", sa.String(length=30), nullable=False),
         sa.Column("state", sa.String(length=30), nullable=False),
         sa.Column("falls", sa.Date(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "measure",
             "la",
-            "administering_la",
             "academic_year",
+            "measure",
+            "administering_la",
             "year_group",
             "phase",
             "state",
@@ -48,7 +48,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("n = 0"),
             postgresql_where=sa.text("n = 0"),
         )
-        batch_op.create_index("ix_counter_la", ["la", "academic_year"], unique=False)
 
     op.create_table(
         "idempotency",
@@ -83,8 +82,8 @@ def upgrade() -> None:
 
     op.create_table(
         "item",
-        sa.Column("measure", sa.String(length=20), nullable=False),
         sa.Column("key", sa.String(length=48), nullable=False),
+        sa.Column("measure", sa.String(length=20), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column("la", sa.String(length=3), nullable=False),
         sa.Column("administering_la", sa.String(length=3), nullable=False),
@@ -96,7 +95,7 @@ def upgrade() -> None:
         sa.Column("done_on", sa.Date(), nullable=True),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.String(length=30), nullable=True),
-        sa.PrimaryKeyConstraint("measure", "key", name=op.f("pk_item")),
+        sa.PrimaryKeyConstraint("key", "measure", name=op.f("pk_item")),
     )
     with op.batch_alter_table("item", schema=None) as batch_op:
         batch_op.create_index(
@@ -301,7 +300,6 @@ def downgrade() -> None:
 
     op.drop_table("idempotency")
     with op.batch_alter_table("counter", schema=None) as batch_op:
-        batch_op.drop_index("ix_counter_la")
         batch_op.drop_index(
             "ix_counter_empty", sqlite_where=sa.text("n = 0"), postgresql_where=sa.text("n = 0")
         )
