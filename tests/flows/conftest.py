@@ -14,7 +14,9 @@ from service_kit import Service
 from service_kit.ids import uuid7
 
 
-@pytest.fixture(params=["embedded", pytest.param("production", marks=[pytest.mark.kafka, pytest.mark.postgres])])
+@pytest.fixture(
+    params=["embedded", pytest.param("production", marks=[pytest.mark.kafka, pytest.mark.postgres])]
+)
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     """Four live services: SQLite and the event log, or PostgreSQL and Kafka."""
     if request.param == "production":

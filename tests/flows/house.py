@@ -101,13 +101,17 @@ class Gateway:
 class House:
     """Four services that live."""
 
-    def __init__(self, running: Sequence[Running], clock: Clock, gateway: ASGIApp, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, running: Sequence[Running], clock: Clock, gateway: ASGIApp, stack: AsyncExitStack
+    ) -> None:
         self.running = {one.service.name: one for one in running}
         self.clock, self.gateway, self._stack = clock, gateway, stack
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Callable[[Service], dict[str, Any]], data: Path, today: date) -> AsyncIterator[House]:
+    async def open(
+        cls, settings: Callable[[Service], dict[str, Any]], data: Path, today: date
+    ) -> AsyncIterator[House]:
         """Migrate and start all four; `settings` gives a service its database and bus."""
         clock = Clock(today)
         async with AsyncExitStack() as stack:
@@ -171,9 +175,13 @@ class House:
 
     async def _written(self, one: Running) -> int:
         async with one.hub.db.read() as session:
-            return int(await session.scalar(select(func.count()).select_from(one.hub.db.tables["outbox"])) or 0)
+            return int(
+                await session.scalar(select(func.count()).select_from(one.hub.db.tables["outbox"])) or 0
+            )
 
-    async def partner(self, kind: str, ref: str, events: Sequence[str] | None = None, la: str = "351") -> Partner:
+    async def partner(
+        self, kind: str, ref: str, events: Sequence[str] | None = None, la: str = "351"
+    ) -> Partner:
         """Register a partner as an officer would and subscribe its webhook."""
         partner = Partner()
         partner.url = await self._listen(partner)
@@ -191,7 +199,9 @@ class House:
         return partner
 
     async def _listen(self, app: ASGIApp) -> str:
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
+        )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         task = asyncio.create_task(server.serve())
         async with asyncio.timeout(10):

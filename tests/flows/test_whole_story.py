@@ -88,7 +88,11 @@ async def test_from_the_push_of_a_plan_to_the_next_review_and_the_figures(house:
     assert await push(house, "LL-1", snapshot()) == case
     await house.quiet()
     (review,) = await reviews_of(house, urn=SCHOOL)
-    assert (review["kind"], review["due_on"], review["alternative_due_on"]) == ("annual", "2027-08-31", "2027-09-01")
+    assert (review["kind"], review["due_on"], review["alternative_due_on"]) == (
+        "annual",
+        "2027-08-31",
+        "2027-09-01",
+    )
     assert review["latest_meeting_on"] == "2027-08-03"
     async with house.as_("school", org=SCHOOL) as senco:
         dates = (await senco.get(f"/v1/reviews/{review['id']}/dates")).raise_for_status().json()["dates"]
@@ -116,11 +120,19 @@ async def test_from_the_push_of_a_plan_to_the_next_review_and_the_figures(house:
     # The decision is to amend: the review is concluded only when the amendment notice has been sent as well.
     await house.go_to(date(2027, 6, 28))
     decided = await act(
-        house, "officer", None, f"/v1/reviews/{review['id']}/decision", {"outcome": "amend", "notified_on": "2027-06-28"}
+        house,
+        "officer",
+        None,
+        f"/v1/reviews/{review['id']}/decision",
+        {"outcome": "amend", "notified_on": "2027-06-28"},
     )
     assert decided["status"] == "decided"
     notice = await act(
-        house, "officer", None, f"/v1/cases/{case}/amendment-notices", {"sent_on": "2027-06-28", "review_id": review["id"]}
+        house,
+        "officer",
+        None,
+        f"/v1/cases/{case}/amendment-notices",
+        {"sent_on": "2027-06-28", "review_id": review["id"]},
     )
     open_now = await reviews_of(house, urn=SCHOOL, status="open")
     assert [(r["kind"], r["due_on"]) for r in open_now] == [("annual", "2028-06-27")]
@@ -131,7 +143,11 @@ async def test_from_the_push_of_a_plan_to_the_next_review_and_the_figures(house:
     # Three weeks later the amended plan is issued, after the family's 15 days.
     await house.go_to(date(2027, 7, 20))
     await act(
-        house, "officer", None, f"/v1/cases/{case}/amendment-notices/{notice['id']}/final", {"issued_on": "2027-07-20"}
+        house,
+        "officer",
+        None,
+        f"/v1/cases/{case}/amendment-notices/{notice['id']}/final",
+        {"issued_on": "2027-07-20"},
     )
     assert [e["data"]["issued_on"] for e in school.heard("ehcp.amendment-issued.v1")] == ["2027-07-20"]
 
@@ -151,7 +167,11 @@ async def test_from_the_push_of_a_plan_to_the_next_review_and_the_figures(house:
         answer = await board.get("/v1/measures", params={"la": "351", "academic_year": "2026/27"})
     figures = {m["id"]: m for m in answer.raise_for_status().json()["measures"]}
     assert figures["plans"]["numerator"] == 1
-    assert (figures["K6b"]["numerator"], figures["K6b"]["denominator"], figures["K6b"]["unknown"]) == (1, 1, 0)
+    assert (figures["K6b"]["numerator"], figures["K6b"]["denominator"], figures["K6b"]["unknown"]) == (
+        1,
+        1,
+        0,
+    )
     assert (figures["K7"]["numerator"], figures["K7"]["denominator"]) == (1, 1)
     assert (figures["K8"]["numerator"], figures["K8"]["denominator"]) == (1, 1)
     assert (figures["K9"]["numerator"], figures["K9"]["denominator"]) == (1, 1)
@@ -197,7 +217,11 @@ async def test_a_partner_that_was_down_gets_the_same_notice_again_under_the_same
     assert first.body == again.body
     assert (first.event["type"], later.event["type"]) == ("ehcp.plan-issued.v1", "ehcp.review-scheduled.v1")
     async with house.as_("officer") as officer:
-        made = (await officer.get("/v1/deliveries", params={"status": "delivered"})).raise_for_status().json()["items"]
+        made = (
+            (await officer.get("/v1/deliveries", params={"status": "delivered"}))
+            .raise_for_status()
+            .json()["items"]
+        )
     assert [(one["event_type"], one["attempts"]) for one in made if one["channel"] == "webhook"] == [
         ("ehcp.plan-issued.v1", 2),
         ("ehcp.review-scheduled.v1", 1),
