@@ -21,8 +21,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
-from threading import Event
 from types import TracebackType
 from typing import Self
 
@@ -213,7 +213,11 @@ class Composition:
         for pattern, differing in self._commands.items():
             if fnmatch(service.name, pattern):
                 command = tuple(differing)
-        return tuple(sys.executable if word == "python" else word for word in command)
+        words = [sys.executable if word == "python" else word for word in command]
+        for n, (option, word) in enumerate(pairwise(words), start=1):
+            if option == "--port" and word.isdigit():
+                words[n] = str(self._ports.get((service.name, int(word)), word))
+        return tuple(words)
 
     def _here(self, service: Service, key: str, value: str) -> str:
         if value in service.volumes:
@@ -354,9 +358,11 @@ def main() -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    over = Event()
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, lambda *_: over.set())
+        signal.signal(each, broken_off)
     composition = Composition(
         directory=arguments.directory,
         port=arguments.port,
@@ -369,14 +375,18 @@ def main() -> int:
         say(f"logs: {composition.directory}/*.log")
         if "gateway" in composition.processes:
             say(f"the hub: {composition.url}    Ctrl-C stops it")
-        over.wait()
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
         say("stopping")
+        return 0
     except (CompositionFailed, KafkaUnavailable, PostgresUnavailable) as failed:
         sys.stderr.write(f"{failed}\n")
         return 1
     finally:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
         composition.stop()
-    return 0
 
 
 if __name__ == "__main__":

@@ -18,13 +18,23 @@ OWNERS = {
         *("/v1/partners", "/v1/subscriptions", "/v1/deliveries", "/v1/events?after=1", "/v1/ledger")
     ],
     "reporting-serve": ["/v1/measures", "/dashboard", "/dashboard/caseload"],
-    "pages": ["/schemas/ehcp.plan-issued.v1", "/asyncapi", "/problems/not-found", "/docs"],
+    "pages": [
+        *(
+            "/schemas/ehcp.plan-issued.v1",
+            "/asyncapi",
+            "/asyncapi.json",
+            "/problems/not-found",
+            "/docs",
+            "/openapi.json",
+        )
+    ],
     "issuer": ["/sign-in?ticket=1", "/.well-known/jwks.json"],
 }
 UNKNOWN = [
     "/",
     "/v1",
     "/v1/casesx",
+    "/schemas.json",
     "/v2/cases",
     "/metrics",
     "/health",
