@@ -6,7 +6,7 @@ WORKDIR /build
 COPY requirements.lock ./
 # The lock names every package of the hub, of its tests and of its tools, each with its hashes. As constraints it
 # pins and verifies what the members need, and nothing else is installed.
-RUN python -m venv /opt/hub && pip install --no-cache-dir "$(grep -o '^uv==[^ ]*' requirements.lock || echo uv)"
+RUN python -m venv /opt/hub && pip install --no-cache-dir "uv>=0.13,<0.14"
 COPY shared shared
 COPY services services
 COPY deploy/embedded deploy/embedded
