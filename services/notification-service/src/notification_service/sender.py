@@ -92,7 +92,8 @@ class Sender:
 
     async def _carry_out(self, claimed: Claim, now: datetime) -> None:
         try:
-            self._ended.append(await attempt(claimed, self.outside, now))
+            result = await attempt(claimed, self.outside, now)
+            self._ended.append(result)  # the list of this moment: a turn meanwhile has taken the one before
         finally:
             self._in_flight.end(claimed.subscription_id, claimed.failing)
             self._woken.set()

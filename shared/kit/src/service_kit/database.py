@@ -31,6 +31,8 @@ T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
 NOTIFY_AFTER = 0.002
+# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no connection left.
+AWAY = ("08", "57P", "53300")
 
 
 class Session(AsyncSession):
@@ -55,13 +57,7 @@ def is_outage(error: BaseException) -> bool:
         return any(word in str(cause) for word in ("locked", "busy", "disk", "unable to open", "readonly"))
     if isinstance(error, OperationalError | InterfaceError):
         return True
-    name = type(cause).__name__ if cause is not None else ""
-    return name in {
-        "CannotConnectNowError",
-        "AdminShutdownError",
-        "CrashShutdownError",
-        "TooManyConnectionsError",
-    }
+    return str(getattr(cause, "sqlstate", None) or "").startswith(AWAY)
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
