@@ -1,0 +1,466 @@
+"""The load: snapshots of Liquid Logic, reviews from booking to final plan, new secrets; and what was answered.
+
+Every operation is in the journal before it is sent (`intent`) and again when its outcome is known: `ok`, `fail` (refused:
+it must have had no effect) or `info` (no answer, or a 5xx: nobody knows). An `info` is repeated with the same key, or the
+same snapshot version, until it is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+
+from .journal import Journal
+from .partners import Partner, Receivers
+from .stage import BASE_DAY, Issuer, Stage
+
+SCHOOLS = ("900001", "900002", "900003", "900004")
+ICBS, TEAMS = ("QOP", "QNX"), ("team-a", "team-b")
+PARTNERS = (
+    *(Partner("school", urn) for urn in SCHOOLS),
+    *(Partner("icb", code) for code in ICBS),
+    *(Partner("social-care", team) for team in TEAMS),
+    Partner("case-system", "liquid-logic"),
+)
+STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
+"""Whoever has no case in this run and must never hear anything."""
+TIMEOUT = 10.0
+HELD, REPORTED, NOTIFIED, NOTICED = (
+    (BASE_DAY - timedelta(days=n)).isoformat() for n in (30, 28, 22, 21)
+)
+
+
+@dataclass
+class Operation:
+    """One write. `expect` is the type of the event it must lead to, exactly once, and what that event's data must hold;
+    `sender` is whose event that is."""
+
+    id: str
+    what: str
+    service: str
+    method: str
+    path: str
+    body: dict[str, Any]
+    role: str = "officer"
+    ref: str | None = None
+    expect: tuple[str, dict[str, Any]] | None = None
+    route: dict[str, Any] | None = None
+
+
+@dataclass
+class Child:
+    """A case as Liquid Logic has it, and how far its review has come."""
+
+    ref: str
+    snapshot: dict[str, Any]
+    case: str | None = None
+    review: str | None = None
+    stage: str = "new"
+    notice: str | None = None
+    busy: bool = False
+
+    @property
+    def route(self) -> dict[str, Any]:
+        """Whose case it is, as pushed."""
+        return {
+            "school": self.snapshot["placement"]["urn"],
+            "icb": self.snapshot["icb"],
+            "social-care": self.snapshot["social_care_team"],
+            "officer": self.snapshot["officer"],
+        }
+
+
+@dataclass
+class Count:
+    """What has been done so far."""
+
+    ok: int = 0
+    fail: int = 0
+    info: int = 0
+    replayed: int = 0
+    unsettled: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
+
+
+class Load:
+    """Seeded users of the API. `pace` is the pause of each of the `hands` between two operations, in seconds."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        journal: Journal,
+        seed: int,
+        *,
+        cases: int,
+        hands: int = 6,
+        pace: float = 0.25,
+    ) -> None:
+        self.stage, self.journal, self.most, self.hands, self.pace = stage, journal, cases, hands, pace
+        self.children: list[Child] = []
+        self.partners: dict[str, str] = {}
+        self.subscriptions: dict[str, str] = {}
+        self.count = Count()
+        self.going = True
+        self._dice = random.Random(seed)
+        self._number = 0
+        self._tokens = _tokens(stage.issuer)
+        self._clients = {
+            service: httpx2.AsyncClient(
+                base_url=stage.part(f"{service}.serve").url, timeout=TIMEOUT, trust_env=False
+            )
+            for service in ("case", "scheduler", "notification")
+        }
+        self._rotating: set[str] = set()
+
+    # -- before the storm ---------------------------------------------------------------------------------------
+
+    async def furnish(self, receivers: Receivers) -> None:
+        """Institutions, partners and their webhooks; done once, before anything is killed."""
+        lines = "".join(_institution(urn) for urn in (*SCHOOLS, "900009"))
+        headers = self._headers("operator") | {"content-type": "application/x-ndjson"}
+        client = self._clients["case"]
+        answer = await client.post("/v1/imports/institutions", content=lines, headers=headers)
+        assert answer.text.count('"created"') == len(SCHOOLS) + 1, answer.text
+        for partner in (*PARTNERS, *STRANGERS):
+            made = await self._must(
+                "/v1/partners",
+                {
+                    "kind": partner.kind,
+                    "ref": partner.ref,
+                    "la_code": "351",
+                    "name": f"Invented {partner.kind} {partner.ref}",
+                },
+            )
+            hook = {"partner_id": made["id"], "channel": "webhook", "url": receivers.url(partner)}
+            subscribed = await self._must("/v1/subscriptions", hook)
+            self.partners[partner.name], self.subscriptions[partner.name] = made["id"], subscribed["id"]
+            self.journal.write(
+                kind="partner",
+                name=partner.name,
+                partner_kind=partner.kind,
+                ref=partner.ref,
+                id=made["id"],
+                subscription=subscribed["id"],
+            )
+            self.journal.write(kind="secret", name=partner.name, secret=subscribed["secret"])
+
+    async def _must(self, path: str, body: dict[str, Any]) -> Any:
+        headers = self._headers("officer") | {"idempotency-key": f"setup-{self._next()}"}
+        answer = await self._clients["notification"].post(path, json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    # -- the load -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `going` is false, then until everything begun is known."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.hands):
+                group.create_task(self._work())
+            group.create_task(self._look_for_reviews())
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _work(self) -> None:
+        while self.going:
+            await asyncio.sleep(self._dice.uniform(0.5, 1.5) * self.pace)
+            if self._dice.random() < 0.02:
+                await self._rotate()
+                continue
+            child = self._choose()
+            child.busy = True
+            try:
+                await self._step(child)
+            finally:
+                child.busy = False
+
+    def _choose(self) -> Child:
+        idle = [child for child in self.children if not child.busy]
+        if not idle or (len(self.children) < self.most and self._dice.random() < 0.4):
+            self.children.append(self._new_child())
+            return self.children[-1]
+        return self._dice.choice(idle)
+
+    async def _step(self, child: Child) -> None:
+        if child.stage == "new":
+            await self._create(child)
+        elif self._dice.random() < 0.45 or child.review is None:
+            await self._dice.choice([self._move, self._move, self._reassign, self._new_officer, self._repeat])(child)
+        else:
+            await self._go_on(child)
+
+    # -- what Liquid Logic pushes --------------------------------------------------------------------------------
+
+    def _new_child(self) -> Child:
+        dice, number = self._dice, self._next()
+        first_made = BASE_DAY - timedelta(days=dice.choice([dice.randint(60, 170), dice.randint(190, 330)]))
+        snapshot = {
+            "version": 1,
+            "child": {
+                "surname": f"Canary{number}",
+                "forename": "Ida",
+                "birth_date": f"{dice.randint(2013, 2018)}-0{dice.randint(1, 9)}-1{dice.randint(0, 9)}",
+                "sex": dice.choice("MF"),
+            },
+            "responsible_la": "351",
+            "plan": {"first_made": first_made.isoformat(), "status": "active"},
+            "placement": {"urn": dice.choice(SCHOOLS)},
+            "primary_need": "SLCN",
+            "icb": dice.choice(ICBS),
+            "social_care_team": dice.choice(TEAMS),
+            "officer": "officer-1",
+        }
+        return Child(f"LL-{number}", snapshot)
+
+    async def _create(self, child: Child) -> None:
+        issued = child.snapshot["plan"]["first_made"] >= "2026-09-01"
+        expect = ("ehcp.plan-issued.v1" if issued else "ehcp.plan-registered.v1", {})
+        answer = await self._push(child, child.snapshot, "create", expect)
+        child.case, child.stage = answer and answer["case_id"], "idle" if answer else "new"
+
+    async def _move(self, child: Child) -> None:
+        here = child.snapshot["placement"]["urn"]
+        there = self._dice.choice([urn for urn in SCHOOLS if urn != here])
+        await self._newer(child, "move", placement={"urn": there})
+
+    async def _reassign(self, child: Child) -> None:
+        team = next(team for team in TEAMS if team != child.snapshot["social_care_team"])
+        await self._newer(child, "team", social_care_team=team)
+
+    async def _new_officer(self, child: Child) -> None:
+        await self._newer(child, "officer", officer=f"officer-{self._next()}")
+
+    async def _repeat(self, child: Child) -> None:
+        await self._push(child, child.snapshot, "repeat", None)
+
+    async def _newer(self, child: Child, what: str, **changes: Any) -> None:
+        snapshot = child.snapshot | {"version": child.snapshot["version"] + 1} | changes
+        await self._push(child, snapshot, what, None)
+
+    async def _push(
+        self, child: Child, snapshot: dict[str, Any], what: str, expect: tuple[str, dict[str, Any]] | None
+    ) -> Any:
+        after = Child(child.ref, snapshot)
+        operation = Operation(
+            id=f"op-{self._next()}",
+            what=what,
+            service="case",
+            method="PUT",
+            path=f"/v1/sources/liquid-logic/cases/{child.ref}",
+            body=snapshot,
+            role="adapter",
+            ref=child.ref,
+            expect=expect,
+            route=after.route if what != "repeat" else None,
+        )
+        child.snapshot = snapshot
+        return await self._do(operation)
+
+    # -- what schools and officers do ----------------------------------------------------------------------------
+
+    async def _go_on(self, child: Child) -> None:
+        """The next step of the child's review."""
+        meeting = (BASE_DAY + timedelta(days=self._dice.randint(14, 60))).isoformat()
+        at, about = f"/v1/reviews/{child.review}", {"review_id": child.review}
+        match child.stage:
+            case "idle":
+                await self._post(
+                    child, "booked", "book", "scheduler", f"{at}/meeting", {"meeting_on": meeting},
+                    ("ehcp.review-meeting-booked.v1", about | {"meeting_on": meeting}),
+                )  # fmt: skip
+            case "booked":
+                await self._post(
+                    child, "held", "hold", "scheduler", f"{at}/held", {"held_on": HELD},
+                    ("ehcp.review-meeting-held.v1", about),
+                )  # fmt: skip
+            case "held":
+                await self._post(
+                    child, "reported", "report", "scheduler", f"{at}/report", {"received_on": REPORTED},
+                    ("ehcp.review-report-received.v1", about),
+                )  # fmt: skip
+            case "reported":
+                outcome = self._dice.choice(["amend", "amend", "maintain"])
+                await self._post(
+                    child, "decided" if outcome == "amend" else "done", "decide", "scheduler", f"{at}/decision",
+                    {"outcome": outcome, "notified_on": NOTIFIED}, ("ehcp.review-decided.v1", about),
+                )  # fmt: skip
+            case "decided":
+                done = await self._post(
+                    child, "noticed", "notice", "case", f"/v1/cases/{child.case}/amendment-notices",
+                    {"sent_on": NOTICED, "review_id": child.review}, ("ehcp.amendment-notice-sent.v1", about),
+                )  # fmt: skip
+                child.notice = done and done["id"]
+            case "noticed":
+                await self._post(
+                    child, "done", "final", "case",
+                    f"/v1/cases/{child.case}/amendment-notices/{child.notice}/final",
+                    {"issued_on": BASE_DAY.isoformat()},
+                    ("ehcp.amendment-issued.v1", {"notice_id": child.notice}),
+                )  # fmt: skip
+            case _:
+                await self._move(child)
+
+    async def _post(
+        self,
+        child: Child,
+        then: str,
+        what: str,
+        service: str,
+        path: str,
+        body: dict[str, Any],
+        expect: tuple[str, dict[str, Any]],
+    ) -> Any:
+        operation = Operation(
+            f"op-{self._next()}", what, service, "POST", path, body, ref=child.ref, expect=expect
+        )
+        answer = await self._do(operation)
+        if answer is not None:
+            child.stage = then
+        return answer
+
+    async def _rotate(self) -> None:
+        """A partner gets a new secret; the old one goes on signing beside it."""
+        idle = [name for name in sorted(self.subscriptions) if name not in self._rotating]
+        name = self._dice.choice(idle)
+        self._rotating.add(name)
+        path = f"/v1/subscriptions/{self.subscriptions[name]}/rotate-secret"
+        done = await self._do(Operation(f"op-{self._next()}", "rotate", "notification", "POST", path, {}))
+        if done:
+            self.journal.write(kind="secret", name=name, secret=done["secret"])
+        self._rotating.discard(name)
+
+    async def _look_for_reviews(self) -> None:
+        """Learn which review is open for each case, as an officer's list shows it."""
+        cursor: str | None = None
+        while self.going:
+            await asyncio.sleep(0.5)
+            params = {"kind": "annual", "status": "open", "limit": "200"} | ({"cursor": cursor} if cursor else {})
+            try:
+                found = await self._clients["scheduler"].get(
+                    "/v1/reviews", params=params, headers=self._headers("officer")
+                )
+            except httpx2.HTTPError:
+                continue
+            if found.status_code != 200:
+                continue
+            page = found.json()
+            cursor = page.get("next")
+            open_now = {item["case_id"]: item["id"] for item in page["items"] if item["status"] == "due"}
+            for child in self.children:
+                if child.stage == "idle" and child.case in open_now:
+                    child.review = open_now[child.case]
+
+    # -- one operation -------------------------------------------------------------------------------------------
+
+    async def _do(self, operation: Operation) -> Any:
+        """Carry it out until its outcome is known; the answer's document, or None if it was refused."""
+        self.journal.write(
+            kind="intent",
+            op=operation.id,
+            what=operation.what,
+            service=operation.service,
+            method=operation.method,
+            ref=operation.ref,
+            version=operation.body.get("version"),
+            expect=operation.expect,
+            route=operation.route,
+        )
+        unsure = 0
+        while True:
+            sent = time.time()
+            status, document, replayed = await self._send(operation)
+            outcome = _outcome(status, document)
+            self.journal.write(
+                kind="outcome",
+                op=operation.id,
+                outcome=outcome,
+                status=status,
+                sent=sent,
+                service=operation.service,
+                code=_code(document) if outcome == "fail" else None,
+                case=document.get("case_id") if outcome == "ok" and operation.role == "adapter" else None,
+                push=document.get("status") if outcome == "ok" and operation.role == "adapter" else None,
+                replayed=replayed,
+            )
+            self._tally(operation, outcome, replayed, document, first=not unsure)
+            if outcome == "ok":
+                return document
+            if outcome == "fail":
+                return None
+            unsure += 1
+            await asyncio.sleep(min(2.0, 0.2 * 2**unsure) * self._dice.uniform(0.8, 1.2))
+
+    def _tally(
+        self, operation: Operation, outcome: str, replayed: bool, document: dict[str, Any], *, first: bool
+    ) -> None:
+        self.count.replayed += replayed
+        match outcome:
+            case "ok":
+                self.count.ok += 1
+            case "fail":
+                self.count.fail += 1
+                name = f"{operation.what}: {_code(document)}"
+                self.count.refusals[name] = self.count.refusals.get(name, 0) + 1
+            case _ if first:
+                self.count.info += 1
+        if outcome == "info" and first:
+            self.count.unsettled += 1
+        elif outcome != "info" and not first:
+            self.count.unsettled -= 1
+
+    async def _send(self, operation: Operation) -> tuple[int | None, dict[str, Any], bool]:
+        headers = self._headers(operation.role)
+        if operation.method == "POST":
+            headers["idempotency-key"] = operation.id
+        try:
+            answer = await self._clients[operation.service].request(
+                operation.method, operation.path, json=operation.body, headers=headers
+            )
+            return (
+                answer.status_code,
+                answer.json() if answer.content else {},
+                "idempotent-replayed" in answer.headers,
+            )
+        except (httpx2.HTTPError, ValueError):
+            return None, {}, False
+
+    def _headers(self, role: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._tokens[role]}"}
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+
+def _outcome(status: int | None, document: dict[str, Any]) -> str:
+    if status is None or status >= 500:
+        return "info"
+    if status < 300:
+        return "ok"
+    # Another try of the same request is still under way, so nothing is known.
+    return "info" if "in-progress" in str(document.get("type", "")) else "fail"
+
+
+def _code(document: dict[str, Any]) -> str:
+    errors = document.get("errors") or [{}]
+    return f"{str(document.get('type', '')).rpartition('/')[2]} {errors[0].get('code', '')}".strip()
+
+
+def _tokens(issuer: Issuer) -> dict[str, str]:
+    tokens = {role: issuer.token(role) for role in ("officer", "operator")}
+    return tokens | {"adapter": issuer.token("adapter", "liquid-logic")}
+
+
+def _institution(urn: str) -> str:
+    return (
+        f'{{"urn":"{urn}","name":"Invented School {urn}","kind":"all-through","low_age":4,"high_age":16,'
+        f'"la_code":"351","section20_12":true}}\n'
+    )
+
+

@@ -1,0 +1,62 @@
+"""What runs of the chaos rig have found, each as a test of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.exc import DBAPIError
+
+from notification_service import sender
+from notification_service.claims import Claim
+from notification_service.sender import Sender
+from service_kit.database import is_outage
+
+
+async def test_the_result_of_a_request_that_spans_a_turn_is_recorded_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It went into the list that the turn had taken already: the notice was sent again when its lease ran out."""
+    answered = asyncio.Event()
+
+    async def slow(*_: object) -> str:
+        await answered.wait()
+        return "the result"
+
+    monkeypatch.setattr(sender, "attempt", slow)
+    nothing: Any = None
+    working = Sender(nothing, nothing)
+    working._start(cast(Claim, SimpleNamespace(subscription_id=uuid4(), failing=False)), datetime.now(UTC))
+    await asyncio.sleep(0)
+    taken, working._ended = working._ended, []
+    answered.set()
+    await asyncio.gather(*working._tasks)
+    assert (taken, working._ended) == ([], ["the result"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+        asyncpg.CrashShutdownError("terminating connection because of crash of another server process"),
+        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    ],
+)
+def test_f25_a_server_that_shuts_down_or_starts_up_is_an_outage_and_not_an_internal_error(
+    said: asyncpg.PostgresError,
+) -> None:
+    """SQLAlchemy wraps what asyncpg raises, so the name of the exception is not to be found; its SQLSTATE is."""
+    wrapped = dialect.import_dbapi().Error(str(said), said)
+    assert is_outage(DBAPIError("SELECT 1", None, wrapped))
+
+
+def test_a_violated_constraint_is_no_outage() -> None:
+    said = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
+    assert not is_outage(DBAPIError("INSERT", None, dialect.import_dbapi().Error(str(said), said)))
