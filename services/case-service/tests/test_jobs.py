@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import select
 
-from case_service import jobs
+from case_service import bulk, jobs
 from case_service.tables import CaseRow
 
 
@@ -70,7 +70,7 @@ async def test_a_plan_that_has_ended_has_no_facts_to_change(hub: Any, snapshot: 
 
 
 async def test_many_plans_end_in_pieces_and_each_once(hub: Any, snapshot: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(jobs, "CHUNK", 2)
+    monkeypatch.setattr(bulk, "CHUNK", 2)
     out = await hub.batch([snapshot(f"A-{n}") for n in range(5)])
     for line in out:
         url = f"/v1/cases/{line['case_id']}/cease"

@@ -36,6 +36,21 @@ async def test_a_plan_since_go_live_is_issued(hub: Any, snapshot: Any) -> None:
     assert (name, data["issued_on"]) == ("plan-issued", "2026-09-01")
 
 
+async def test_a_young_plan_with_a_step_under_way_is_registered_so_that_the_step_is_told(
+    hub: Any, snapshot: Any
+) -> None:
+    plan = {"first_made": "2026-09-01", "last_concluded": None, "meeting_held_on": "2026-09-10"}
+    await hub.push(snapshot(plan=plan))
+    ((name, data),) = await hub.events()
+    assert (name, data["meeting_held_on"]) == ("plan-registered", "2026-09-10")
+
+
+async def test_a_meeting_from_before_the_last_conclusion_is_no_open_step(hub: Any, snapshot: Any) -> None:
+    await hub.push(snapshot(plan={"meeting_held_on": "2026-04-15"}))
+    ((_, data),) = await hub.events()
+    assert "meeting_held_on" not in data
+
+
 async def test_a_plan_kept_for_another_council_names_both(hub: Any, snapshot: Any) -> None:
     """bad-inputs 2.15: 38 of Bury's plans belong to other authorities."""
     await hub.a_plan(snapshot(responsible_la="354", administering_la="351"))

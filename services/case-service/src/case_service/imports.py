@@ -5,9 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from case_service.bulk import decide_all
+from case_service.domain import plan
 from case_service.institutions import InstitutionLine
-from case_service.jobs import refresh_placed_at
-from case_service.store import INSTITUTIONS
+from case_service.store import CASES, INSTITUTIONS
 from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
 from service_kit.database import upsert
@@ -46,7 +47,8 @@ async def _upsert(ctx: Context, session: AsyncSession, bodies: list[InstitutionL
     aged = [urn for urn, row in known.items() if any(row[a] != sent[urn][a] for a in ("low_age", "high_age"))]
     if aged:
         who = f"{ctx.caller.role}:{ctx.caller.subject}"[:200]
-        await refresh_placed_at(session, aged, ctx.clock.today(), who=who)
+        placed = CASES.c.urn.in_(aged) & CASES.c.next_facts_change.is_not(None)
+        await decide_all(session, placed, ctx.clock.today(), plan.refresh, who=who)
     return statuses
 
 

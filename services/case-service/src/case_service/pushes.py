@@ -16,9 +16,8 @@ from case_service import views
 from case_service.domain import snapshot as snapshots
 from case_service.domain.case import Amendment, Case, Circumstances, Decision
 from case_service.domain.snapshot import CONFLICTS, Snapshot, conflict
-from case_service.queries import QUARANTINE
 from case_service.sources import SourceCase, SourceLine, snapshot_of
-from case_service.store import CASES, amendments_of, circumstances, load, save
+from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, load, save
 from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
 from service_kit.database import in_chunks, upsert

@@ -12,14 +12,21 @@ from fastapi import Response
 from sqlalchemy import ColumnElement, RowMapping, and_, false, or_, select, true
 
 from case_service import views
-from case_service.store import AMENDMENTS, CASES, CHANGES, CORRECTIONS, INSTITUTIONS, amendment_of, case_of
+from case_service.store import (
+    AMENDMENTS,
+    CASES,
+    CHANGES,
+    CORRECTIONS,
+    INSTITUTIONS,
+    QUARANTINE,
+    amendment_of,
+    case_of,
+)
 from case_service.tables import CaseRow, InstitutionRow, QuarantineRow
 from service_kit.access import Caller, Predicate, Scopes
 from service_kit.context import Context
 from service_kit.paging import PageRequest
 from service_kit.problems import Refusal
-
-QUARANTINE = QuarantineRow.__table__  # type: ignore[attr-defined]
 
 
 def _own_la(caller: Caller) -> ColumnElement[bool]:

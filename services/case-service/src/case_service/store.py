@@ -24,7 +24,7 @@ from case_service.domain.case import (
     Circumstances,
     Decision,
 )
-from case_service.tables import AmendmentRow, CaseRow, ChangeRow, CorrectionRow, InstitutionRow
+from case_service.tables import AmendmentRow, CaseRow, ChangeRow, CorrectionRow, InstitutionRow, QuarantineRow
 from ehcp_contracts.events import Facts
 from service_kit.database import in_chunks, upsert
 from service_kit.ids import uuid7
@@ -35,6 +35,7 @@ AMENDMENTS = AmendmentRow.__table__  # type: ignore[attr-defined]
 CHANGES = ChangeRow.__table__  # type: ignore[attr-defined]
 CORRECTIONS = CorrectionRow.__table__  # type: ignore[attr-defined]
 INSTITUTIONS = InstitutionRow.__table__  # type: ignore[attr-defined]
+QUARANTINE = QuarantineRow.__table__  # type: ignore[attr-defined]
 
 _FIELDS = tuple(field.name for field in fields(Case))
 _AMENDMENT_FIELDS = tuple(field.name for field in fields(Amendment))
