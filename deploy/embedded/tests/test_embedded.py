@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ehcp_embedded.cli import app, settings_for
+from ehcp_embedded.demo.life import Rates
 from ehcp_embedded.running import Embedded
 from ehcp_embedded.upkeep import parked_lines, rebuild_reporting, replay_case
 
@@ -32,8 +33,11 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def hub(data: Path, today: date | None = START, plans: int = PLANS) -> AsyncIterator[Embedded]:
-    embedded = Embedded(settings_for(data, free_port()), Console(file=io.StringIO(), width=200), plans)
+async def hub(
+    data: Path, today: date | None = START, plans: int = PLANS, rates: Rates | None = None
+) -> AsyncIterator[Embedded]:
+    terminal = Console(file=io.StringIO(), width=200)
+    embedded = Embedded(settings_for(data, free_port()), terminal, plans, rates)
     if today:
         embedded.host.set_first_day(today)
     running = asyncio.create_task(embedded.run())
@@ -101,6 +105,15 @@ async def test_a_fill_that_was_cut_off_is_taken_up_again_without_doubles(tmp_pat
             seen = (await officer.get("/v1/partners?limit=200")).json()
         assert len(seen["items"]) == 75
         assert seen["next"] is None
+
+
+async def test_schools_and_officers_conclude_reviews_while_the_calendar_moves(tmp_path: Path) -> None:
+    async with hub(tmp_path, rates=Rates(in_time=1, late=0)) as running:
+        await move(running, date(2026, 11, 20))
+        async with as_(running, "officer") as officer:
+            concluded = (await officer.get("/v1/reviews?status=concluded&limit=200")).json()["items"]
+        assert len(concluded) >= 1
+        assert all(review["concluded_on"] <= review["due_on"] for review in concluded)
 
 
 async def test_an_operator_lists_replays_and_rebuilds_while_the_hub_runs(tmp_path: Path) -> None:

@@ -71,12 +71,16 @@ def run(
     demo: Annotated[
         bool, typer.Option("--demo/--no-demo", help="Fill an empty hub with invented children.")
     ] = True,
+    life: Annotated[
+        bool, typer.Option("--life/--no-life", help="Schools and officers act while the calendar moves.")
+    ] = True,
 ) -> None:
     """Run the whole hub in this process; fill it with invented children at the first start."""
+    from ehcp_embedded.demo.life import Rates
     from ehcp_embedded.running import Embedded
 
     settings = settings_for(data, port)
-    embedded = Embedded(settings, console, plans if demo else 0)
+    embedded = Embedded(settings, console, plans if demo else 0, Rates() if life else None)
     if today:
         start_on(embedded.host.state, today.date(), embedded.host.set_first_day)
     try:

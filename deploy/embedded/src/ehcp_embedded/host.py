@@ -7,7 +7,7 @@ here only in that they share an event loop, a business date and an address.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -44,6 +44,7 @@ class Host:
             service.build(settings, clock=self.clock, keys=issuer.keys()) for service in SERVICES
         ]
         self.apps = {running.service.name: running.app() for running in self.services}
+        self.on_day: list[Callable[[date], Awaitable[None]]] = []
         self.mover = Mover(self)
         self.front = front_app(self, extra)
         self.front.router.lifespan_context = self._lifespan
@@ -95,10 +96,13 @@ class Host:
             if running.days.jobs:
                 await running.days.catch_up()
                 await self.drained()
+        for live in self.on_day:
+            await live(day)
+            await self.drained()
 
     async def drained(self, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and both
-        still so a moment later. `tell` is called with the number that wait."""
+        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and
+        both still so a moment later. `tell` is called with the number that wait."""
         quiet = 0
         while quiet < QUIET_ROUNDS:
             waiting = await self.waiting()
@@ -107,8 +111,8 @@ class Host:
             await asyncio.sleep(PAUSE if waiting else 0)
 
     async def waiting(self) -> int:
-        """How many events wait: in outboxes to be sent (those held for an operator left out), in the log to be
-        applied, counted once for each service that reads them."""
+        """How many events wait: in outboxes to be sent (those held for an operator left out), in the log to
+        be applied, counted once for each service that reads them."""
         count = 0
         for running in self.services:
             if running.relay and (unsent := await running.relay.backlog()):

@@ -1,6 +1,8 @@
-"""The local token issuer of the embedded mode: one key pair in the data directory, tokens, and one-time sign-in links.
+"""The local token issuer of the embedded mode: one key pair in the data directory, tokens, and one-time
+sign-in links.
 
-It stands in for the council's OpenID provider, so that a person can try every role. Production never loads it.
+It stands in for the council's OpenID provider, so that a person can try every role. Production never loads
+it.
 """
 
 from __future__ import annotations
@@ -122,7 +124,8 @@ class Issuer:
         return f"{self.issuer}/sign-in?{urlencode({'ticket': self.ticket(role, org, las)})}"
 
     def redeem(self, ticket: str) -> Grant | None:
-        """The grant of a ticket, once: the one who removes its file has it. None if unknown, used or too old."""
+        """The grant of a ticket, once: the one who removes its file has it. None if unknown, used or too
+        old."""
         if not _TICKET.fullmatch(ticket):
             return None
         file = self._file(ticket)
@@ -157,7 +160,8 @@ class Issuer:
 
         @routes.get("/sign-in", dependencies=[public()], include_in_schema=False)
         async def sign_in(request: Request, ticket: Annotated[str, Query(max_length=200)]) -> Response:
-            """Exchange a ticket for a session and go to the role's first page. HEAD does not use the ticket up."""
+            """Exchange a ticket for a session and go to the role's first page. HEAD does not use the ticket
+            up."""
             if request.scope.get(HEAD_KEY):
                 return Response(status_code=204)
             grant = self.redeem(ticket)
@@ -182,7 +186,8 @@ class Issuer:
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """The signing key, made at the first start with mode 0600. Raises `PermissionError` if others may read it."""
+    """The signing key, made at the first start with mode 0600. Raises `PermissionError` if others may read
+    it."""
     fresh = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

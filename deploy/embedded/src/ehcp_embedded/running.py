@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from datetime import date
 
 import uvicorn
 from rich.console import Console
 
-from ehcp_embedded.demo.fill import Fill, Secrets
+from ehcp_embedded.demo.fill import Fill, Secrets, way_into
+from ehcp_embedded.demo.life import Life, Rates
 from ehcp_embedded.demo.partners import RECEIVERS
 from ehcp_embedded.demo.receivers import TITLES, Arrival, Receivers
 from ehcp_embedded.demo.register import BURY
@@ -38,14 +40,16 @@ WHERE = (
 
 
 class Embedded:
-    """The hub with its demonstration, in one process. `plans` 0: without invented children."""
+    """The hub with its demonstration, in one process. `plans` 0: without invented children; `rates` None:
+    nobody acts while the calendar moves."""
 
-    def __init__(self, settings: Settings, console: Console, plans: int) -> None:
+    def __init__(self, settings: Settings, console: Console, plans: int, rates: Rates | None = None) -> None:
         self.settings, self.console, self.plans = settings, console, plans
         self.local = f"http://127.0.0.1:{settings.port}"
         self.receivers = Receivers({}, self._arrived)
         self.host = Host(settings, Issuer.of(settings), extra=[self.receivers.routes()])
         self.receivers.secrets.update(self.host.state.demo)
+        self.rates = rates
         self.ready = asyncio.Event()
         self._server: uvicorn.Server | None = None
         self._told_at, self._untold = 0.0, 0
@@ -104,6 +108,14 @@ class Embedded:
         elif self.plans:
             await fill.whole(self.plans)
             self.host.remember(demo=tuple(self.receivers.secrets.items()))
+        if self.host.state.filled and self.rates:
+            self.host.on_day.append(self._live)
+
+    async def _live(self, day: date) -> None:
+        """A day's work of schools and officers; tokens are fresh each day, for a move may take hours."""
+        way = way_into(self.host, self.local)
+        async with way.client:
+            await Life(way, self.settings.data_dir, self.rates).day(day)
 
     def _learn(self, secrets: Secrets) -> None:
         self.receivers.secrets.update(secrets)

@@ -88,7 +88,8 @@ def list_rules(
 
 
 def read_options(words: list[str], rule: Rule) -> dict[str, Any]:
-    """Facts from "--name value" or "--name=value"; lists are JSON. Raises `StatuteError` for a name no fact has."""
+    """Facts from "--name value" or "--name=value"; lists are JSON. Raises `StatuteError` for a name no fact
+    has."""
     names = {name: fact for fact in rule.inputs for name in (fact.name, *fact.also)}
     facts: dict[str, Any] = {}
     rest = list(words)

@@ -1,4 +1,5 @@
-"""The fill as a person watches it: step by step, each with its bar, until every event has arrived everywhere."""
+"""The fill as a person watches it: step by step, each with its bar, until every event has arrived
+everywhere."""
 
 from __future__ import annotations
 
@@ -24,15 +25,22 @@ def bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
+def way_into(host: Host, address: str) -> Way:
+    """A way into the hub for an officer and the adapter; the caller closes its client."""
+    client = httpx2.AsyncClient(base_url=address, timeout=120, trust_env=False)
+    return Way(
+        client, host.issuer.mint("adapter", "liquid-logic", [BURY]), host.issuer.mint("officer", None, [BURY])
+    )
+
+
 class Fill:
-    """Fills a hub that answers at `address`. `learn` is told each receiver's secret as soon as there is one: events
-    may arrive before the fill has ended."""
+    """Fills a hub that answers at `address`. `learn` is told each receiver's secret as soon as there is one:
+    events may arrive before the fill has ended."""
 
     def __init__(self, host: Host, address: str, console: Console, learn: Callable[[Secrets], None]) -> None:
         self.host, self.address, self.console, self.learn = host, address, console, learn
-        self.client = httpx2.AsyncClient(base_url=address, timeout=120, trust_env=False)
-        mint = host.issuer.mint
-        self.way = Way(self.client, mint("adapter", "liquid-logic", [BURY]), mint("officer", None, [BURY]))
+        self.way = way_into(host, address)
+        self.client = self.way.client
 
     async def whole(self, plans: int) -> None:
         """Register, partners and `plans` children. Raises NotTaken."""
@@ -63,7 +71,8 @@ class Fill:
         return lambda n: progress.advance(task, n)
 
     async def _settle(self, progress: Progress) -> None:
-        """Wait until every event has arrived; how many are still to come is not known, so the bar may grow."""
+        """Wait until every event has arrived; how many are still to come is not known, so the bar may
+        grow."""
         task = progress.add_task("Events on their way", total=None)
         most = 0
 

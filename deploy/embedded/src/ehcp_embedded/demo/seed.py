@@ -95,8 +95,8 @@ async def _partner(way: Way, plan: PartnerPlan) -> str:
 
 
 async def _webhook(way: Way, partner: str, url: str) -> str:
-    """The secret of the partner's webhook at `url`. A webhook that is there already is moved to `url` and gets a new
-    secret, for the old one is shown to nobody again."""
+    """The secret of the partner's webhook at `url`. A webhook that is there already is moved to `url` and
+    gets a new secret, for the old one is shown to nobody again."""
     known = await _taken(way, "GET", f"/v1/subscriptions?partner={partner}")
     webhook = next((one for one in known.json()["items"] if one["channel"] == "webhook"), None)
     if webhook is None:
