@@ -147,7 +147,7 @@ def test_the_command_stops_all_however_it_ends(how: signal.Signals) -> None:
     _until(lambda: not Path(f"/proc/{postmaster}").exists())
 
 
-def _until(holds: Callable[[], bool], patience: float = 30) -> None:
+def _until(holds: Callable[[], bool], patience: float = 120) -> None:
     deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, "not in time"

@@ -206,7 +206,7 @@ def test_without_kafka_the_mock_cluster_stands_in_and_the_run_says_so(tmp_path: 
             assert not kafka.real
     """
     inner = _inner(tmp_path, source, RIG_KAFKA="mock")
-    output, _ = inner.communicate(timeout=60)
+    output, _ = inner.communicate(timeout=120)
     assert inner.returncode == 0, output
     said = (
         "Kafka: librdkafka mock cluster: rebalances, restarts and topic settings not proven (RIG_KAFKA=mock)"
@@ -220,7 +220,7 @@ def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path, how: signal.Sig
     _wait_until(lambda: bool(_report(tmp_path)) or inner.poll() is not None)
     directory, port = _report(tmp_path)[0].split()
     inner.send_signal(how)
-    inner.communicate(timeout=60)
+    inner.communicate(timeout=120)
     _wait_until(lambda: not Path(directory).exists())
     with pytest.raises(ConnectionRefusedError):
         _connect(int(port))
@@ -230,7 +230,7 @@ def test_this_run_has_a_directory_that_servers_can_reach() -> None:
     assert Run.current().directory.stat().st_mode & 0o777 == 0o711
 
 
-def _wait_until(holds: Callable[[], bool], patience: float = 30) -> None:
+def _wait_until(holds: Callable[[], bool], patience: float = 120) -> None:
     deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, "not in time"
