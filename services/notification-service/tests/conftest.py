@@ -142,17 +142,17 @@ class Town:
         return self.reply(request)
 
     async def send(self, *, now: datetime | None = None) -> int:
-        """Carry out what is due now (or at `now`), against the fake receiver."""
+        """Carry out what is due, against the fake receiver: at `now`, or once the hold of review events is over."""
+        if now is None:
+            self.app.clock.pass_time(HOLD)
         async with Outside(transport=httpx2.MockTransport(self.answer)) as outside:
-            return await sender.run_once(self.app.hub, now=now, outside=outside, dice=Middle())
+            return await sender.run_once(
+                self.app.hub, now=now or self.app.clock.now(), outside=outside, dice=Middle()
+            )
 
     async def send_after(self, seconds: float) -> int:
         self.app.clock.pass_time(timedelta(seconds=seconds))
         return await self.send(now=self.app.clock.now())
-
-    def settle_down(self) -> None:
-        """Let the hold of review events pass."""
-        self.app.clock.pass_time(HOLD)
 
     def received(self, ref: str) -> list[dict[str, Any]]:
         """What a partner's address has received so far, in order."""

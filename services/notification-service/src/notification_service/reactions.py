@@ -5,7 +5,7 @@ Batches are taken whole (`apply`), so that thousands of events cost a few statem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -83,12 +83,22 @@ STAND = (*ROUTING, "quiet", "ended_on", "since")
 async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
     """Take a batch of events in order. Raises `Defer` for a case that is not known yet."""
     stands = await _stands(tx, {received.case for received in events})
-    named = [_after(stands.get(r.case), r) for r in events if r.case in stands or _begins(r.event)]
-    directory = await open_directory(tx, [s.route for s in (*stands.values(), *named)])
+    directory = await open_directory(tx, _routes(stands, events))
     batch = _Batch(tx, stands, directory, tx.info["clock"].now())
     for received in events:
         await batch.take(received)
     await batch.write()
+
+
+def _routes(stands: Mapping[UUID, Stand], events: Sequence[Received[Any]]) -> list[Route]:
+    """Every route the cases of a batch have before, during and after it."""
+    here = dict(stands)
+    routes = [stand.route for stand in stands.values()]
+    for received in events:
+        if received.case in here or _begins(received.event):
+            here[received.case] = _after(here.get(received.case), received)
+            routes.append(here[received.case].route)
+    return routes
 
 
 class _Batch:
