@@ -156,6 +156,31 @@ def test_a_notice_late_by_a_day_misses_k8_and_the_final_plan_is_judged_apart(log
     assert [found[m][0].state for m in ("K9", "K9a", "K9b")] == ["met", "met", "met"]
 
 
+def test_one_meeting_for_two_reviews_has_one_decision_and_one_notice(log: Any) -> None:
+    """The scheduler tells the decision of a shared meeting once, and each review's conclusion."""
+    case = log.plan(
+        last=date(2025, 12, 20), year_group=6, phase=Phase.PRIMARY_TO_SECONDARY, due=date(2027, 2, 14)
+    )
+    annual = log.review(case, date(2026, 12, 19))
+    phase = log.review(case, date(2027, 2, 14), ReviewKind.PHASE_TRANSFER)
+    met, sent = date(2026, 11, 2), date(2026, 11, 30)
+    log.held(case, annual, met)
+    log.held(case, phase, met, ReviewKind.PHASE_TRANSFER)
+    log.decided(case, annual, Outcome.AMEND, met=met, on=sent)
+    notice = log.notice(case, annual, sent)
+    log.concluded(case, annual, Outcome.AMEND, met=met, on=sent, due=date(2026, 12, 19))
+    log.concluded(
+        case, phase, Outcome.AMEND, met=met, on=sent, due=date(2027, 2, 14), kind=ReviewKind.PHASE_TRANSFER
+    )
+    log.final(case, notice, annual, date(2027, 1, 20))
+    found = told(log)
+    assert [m.state for m in found["K7"]] == ["met"]
+    assert [m.state for m in found["K8"]] == ["met"]
+    assert [dates(m) for m in found["K9"]] == [(date(2027, 1, 25), date(2027, 1, 20), "met")]
+    assert [dates(m) for m in found["K11"]] == [(date(2027, 2, 14), date(2027, 1, 20), "met")]
+    assert [m.state for m in found["K6b"]] == ["met"]
+
+
 def test_an_amendment_dropped_closes_its_eight_weeks_and_leaves_the_final_plan_measures(log: Any) -> None:
     case = log.plan()
     review = log.review(case, date(2025, 4, 14))

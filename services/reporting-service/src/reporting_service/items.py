@@ -7,7 +7,8 @@ limit of something owed takes it along: nothing was missed. No state depends on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -53,12 +54,53 @@ def items(story: Story) -> list[Member]:
     return [member for part in _PARTS for member in part(maker)]
 
 
+@dataclass(frozen=True)
+class Meeting:
+    """A meeting held, and what came of it. One meeting may serve several reviews: it has one report, one decision and
+    one notice, each told of whichever review it was entered under."""
+
+    held_on: date
+    reviews: tuple[UUID, ...]
+    statutory: bool
+    report_on: date | None
+    outcome: str | None
+    notified_on: date | None
+
+    @property
+    def key(self) -> UUID:
+        """The id it is counted under."""
+        return self.reviews[0]
+
+
+def _meetings(reviews: Sequence[ReviewFacts]) -> list[Meeting]:
+    by_day: dict[date, list[ReviewFacts]] = {}
+    for review in reviews:
+        if review.meeting_on:
+            by_day.setdefault(review.meeting_on, []).append(review)
+    return [_meeting(day, together) for day, together in sorted(by_day.items())]
+
+
+def _meeting(day: date, together: Sequence[ReviewFacts]) -> Meeting:
+    return Meeting(
+        day,
+        tuple(review.review_id for review in together),
+        any(review.statutory for review in together),
+        min((r.report_on for r in together if r.report_on), default=None),
+        next((r.outcome for r in together if r.outcome), None),
+        min((r.notified_on for r in together if r.notified_on), default=None),
+    )
+
+
 class _Maker:
     """A case, and the two ways to make an item of it."""
 
     def __init__(self, story: Story, plan: PlanFacts) -> None:
         self.story, self.plan = story, plan
-        self.reviews = [review for review in story.reviews.values() if review.withdrawn != "facts_changed"]
+        reviews = (review for review in story.reviews.values() if review.withdrawn != "facts_changed")
+        self.reviews = sorted(
+            reviews, key=lambda review: review.review_id
+        )  # no order but this one is certain
+        self.meetings = _meetings(self.reviews)
 
     def owed(
         self, measure: str, key: object, limit: date, done: date | None, opened: date | None = None
@@ -159,46 +201,45 @@ class _Maker:
 
     def after_the_meeting(self) -> Iterator[Member]:
         """K7 decision in four weeks, K10a report in two, both counted from the meeting."""
-        for review in self.reviews:
-            met = review.meeting_on
-            if met is None or not review.statutory:
+        for meeting in self.meetings:
+            if not meeting.statutory:
                 continue
-            yield from self._counted("K7", review, met, 4, review.notified_on)
-            if review.report_on is None and review.notified_on:
-                yield self.unknown("K10a", review.review_id, academic_year(met + 2 * WEEK), NO_END, met)
+            held = meeting.held_on
+            yield from self._counted("K7", meeting, 4, meeting.notified_on)
+            if meeting.report_on is None and meeting.notified_on:
+                yield self.unknown("K10a", meeting.key, academic_year(held + 2 * WEEK), NO_END, held)
             else:
-                yield from self._counted("K10a", review, met, 2, review.report_on)
+                yield from self._counted("K10a", meeting, 2, meeting.report_on)
 
-    def _counted(
-        self, measure: str, review: ReviewFacts, met: date, weeks: int, done: date | None
-    ) -> Iterator[Member]:
-        limit = met + weeks * WEEK
-        if done and done < met:
-            yield self.unknown(measure, review.review_id, academic_year(limit), CONTRADICTORY, met)
+    def _counted(self, measure: str, meeting: Meeting, weeks: int, done: date | None) -> Iterator[Member]:
+        limit = meeting.held_on + weeks * WEEK
+        if done and done < meeting.held_on:
+            yield self.unknown(measure, meeting.key, academic_year(limit), CONTRADICTORY, meeting.held_on)
         else:
-            yield from self.owed(measure, review.review_id, limit, done, met)
+            yield from self.owed(measure, meeting.key, limit, done, meeting.held_on)
 
     # --- amendments -----------------------------------------------------------------------------------------------
 
     def amendments(self) -> Iterator[Member]:
         """K8 notice with the decision, K9 final plan by both limits, K9b twelve weeks from the meeting."""
-        for review in self.reviews:
-            if review.outcome != Outcome.AMEND or review.meeting_on is None:
+        for meeting in self.meetings:
+            if meeting.outcome != Outcome.AMEND:
                 continue
-            notice = self._notice_of(review)
+            notice = self._notice_of(meeting)
             sent = notice.sent_on if notice else None
-            opened = review.notified_on
-            yield from self.owed("K8", review.review_id, review.meeting_on + 4 * WEEK, sent, opened)
+            opened = meeting.notified_on
+            yield from self.owed("K8", meeting.key, meeting.held_on + 4 * WEEK, sent, opened)
             if notice and notice.dropped_on:
                 continue  # no final plan is owed any more; K9a has the decision not to amend
             final = notice.final_on if notice else None
-            longstop = review.meeting_on + 12 * WEEK
+            longstop = meeting.held_on + 12 * WEEK
             limit = min(longstop, sent + 8 * WEEK) if sent else longstop
-            yield from self.owed("K9", review.review_id, limit, final, opened)
-            yield from self.owed("K9b", review.review_id, longstop, final, opened)
+            yield from self.owed("K9", meeting.key, limit, final, opened)
+            yield from self.owed("K9b", meeting.key, longstop, final, opened)
 
-    def _notice_of(self, review: ReviewFacts) -> NoticeFacts | None:
-        mine = [n for n in self.story.notices.values() if n.review_id == review.review_id]
+    def _notice_of(self, meeting: Meeting) -> NoticeFacts | None:
+        """The notice that followed a meeting; of several the first that was not dropped."""
+        mine = [n for n in self.story.notices.values() if n.review_id in meeting.reviews]
         return min(
             mine,
             key=lambda n: (n.dropped_on is not None, n.sent_on or date.max, str(n.notice_id)),
@@ -236,22 +277,21 @@ class _Maker:
             if review or (facts and facts.phase != NO_PHASE):
                 yield self.unknown("K11", key, year, NO_COHORT)
             return
-        if review and review.outcome == Outcome.CEASE:
+        meeting = next((m for m in self.meetings if review and review.review_id in m.reviews), None)
+        if meeting and meeting.outcome == Outcome.CEASE:
             return  # nobody transfers on a plan that is to end
-        done = self._named_on(review)
+        done = self._named_on(meeting) if meeting else None
         if facts.impossible or self.plan.first_made > facts.due:
             yield from self.owed("K11-late-plan", key, facts.due, done)
             return
         yield from self.owed("K11", key, facts.due, done)
         yield from self.owed("K11-by", key, facts.by or facts.due + timedelta(days=1), done)
 
-    def _named_on(self, review: ReviewFacts | None) -> date | None:
+    def _named_on(self, meeting: Meeting) -> date | None:
         """The day the next school stood in the plan: the final amended plan, or the decision to leave it as it is."""
-        if review is None:
-            return None
-        if review.outcome == Outcome.MAINTAIN:
-            return review.notified_on
-        notice = self._notice_of(review)
+        if meeting.outcome == Outcome.MAINTAIN:
+            return meeting.notified_on
+        notice = self._notice_of(meeting)
         return notice.final_on if notice else None
 
 
