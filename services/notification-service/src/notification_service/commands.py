@@ -47,9 +47,9 @@ from service_kit.strict import Body, Id, LaCode, Name, StrictEnum, Text
 PER_COUNCIL = (PartnerKind.SOCIAL_CARE, PartnerKind.CASE_SYSTEM)
 _REF_FORM = {
     PartnerKind.SCHOOL: r"[1-9][0-9]{5}",
-    PartnerKind.ICB: r"[A-Z0-9]{3,10}",
-    PartnerKind.SOCIAL_CARE: r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?",
-    PartnerKind.CASE_SYSTEM: r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?",
+    PartnerKind.ICB: r"[A-Z0-9]{3,6}",
+    PartnerKind.SOCIAL_CARE: r"[A-Za-z0-9][A-Za-z0-9-]{0,39}",
+    PartnerKind.CASE_SYSTEM: r"[A-Za-z0-9][A-Za-z0-9-]{0,39}",
 }
 EventTypes = Literal["all entitled"] | list[Annotated[str, Text(80)]]
 

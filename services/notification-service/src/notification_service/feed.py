@@ -91,10 +91,14 @@ async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> list
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout
     while (left := end - loop.time()) > 0:
-        await asyncio.sleep(min(LOOK_AGAIN, left))
+        await _pause(min(LOOK_AGAIN, left))
         if bodies := await _next(ctx, reader, limit):
             return bodies
     return []
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
 async def _next(ctx: Context, reader: _Reader, limit: int) -> list[bytes]:
