@@ -51,7 +51,11 @@ async def test_a_conflict_in_a_batch_is_quarantined_with_its_reference(hub: Any,
     assert (kept["ref"], kept["code"]) == ("B-1", "stale-snapshot")
 
 
-async def test_a_reference_twice_in_one_batch_is_taken_in_order(hub: Any, snapshot: Any) -> None:
+async def test_a_reference_twice_in_one_batch_is_taken_in_order(
+    hub: Any, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two chunks, not by a failed one: falling back to single lines is made impossible here."""
+    monkeypatch.setattr(streams, "_alone", None)
     out = await hub.batch(
         [snapshot(), snapshot(version=2, officer="officer-4"), snapshot(), snapshot(version=2)]
     )
