@@ -141,3 +141,14 @@ async def test_a_message_too_large_is_refused_and_later_ones_of_its_key_with_it(
     assert answers == ["too large", "behind a refused message", None]
     async with bus.consumer("g", [topic]) as consumer:
         assert by_key(await collect(consumer, 1)) == {"b": ["1"]}
+
+
+async def test_a_backlog_larger_than_a_batch_is_stored_whole_and_in_order(bus: Bus, topic: str) -> None:
+    """The limit of a Kafka topic is one of batches: a relay with much to catch up sent none of it, or the end first."""
+    largest, event = b"x" * (64 * 1024), b"x" * (4 * 1024)
+    await bus.publish([Message(topic, "a", b"%03d" % n + event) for n in range(400)])
+    await bus.publish([Message(topic, "b", largest)])
+    async with bus.consumer("g", [topic]) as consumer:
+        records = await collect(consumer, 401)
+    assert [r.value[:3] for r in records if r.key == "a" and r.value] == [b"%03d" % n for n in range(400)]
+    assert [r.value for r in records if r.key == "b"] == [largest]
