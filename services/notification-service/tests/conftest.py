@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,22 +204,42 @@ def due_event(review: UUID) -> ReviewDue:
     )
 
 
+EVERYBODY = (
+    ("school", ELM),
+    ("school", OAK),
+    ("icb", "QOP"),
+    ("social-care", "team-a"),
+    ("case-system", "liquid-logic"),
+)
+
+
 @pytest.fixture
-async def quiet_town(tmp_path: Path) -> AsyncIterator[Town]:
+def quiet() -> dict[str, Any]:
+    """Settings without rate limits."""
+    return {"writes_per_minute": 0, "reads_per_minute": 0}
+
+
+@pytest.fixture
+def settle_in() -> Callable[[Harness], Awaitable[Town]]:
+    """Makes a town of a running service: everybody registered with a webhook for all they are entitled to."""
+
+    async def settle(app: Harness) -> Town:
+        town = Town(app)
+        for kind, ref in EVERYBODY:
+            await town.partner(kind, ref)
+        return town
+
+    return settle
+
+
+@pytest.fixture
+async def quiet_town(tmp_path: Path, quiet: dict[str, Any]) -> AsyncIterator[Town]:
     """The service without any partner."""
-    async with running(service, tmp_path, settings={"writes_per_minute": 0, "reads_per_minute": 0}) as app:
+    async with running(service, tmp_path, settings=quiet) as app:
         yield Town(app)
 
 
 @pytest.fixture
-async def town(quiet_town: Town) -> Town:
-    """Everybody is registered with a webhook for all they are entitled to."""
-    for kind, ref in (
-        ("school", ELM),
-        ("school", OAK),
-        ("icb", "QOP"),
-        ("social-care", "team-a"),
-        ("case-system", "liquid-logic"),
-    ):
-        await quiet_town.partner(kind, ref)
-    return quiet_town
+async def town(quiet_town: Town, settle_in: Callable[[Harness], Awaitable[Town]]) -> Town:
+    """The service with everybody."""
+    return await settle_in(quiet_town.app)

@@ -1,0 +1,98 @@
+"""The same service on PostgreSQL: its migration, its statements, and two workers at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from notification_service.claims import InFlight, claim
+from notification_service.main import service
+from notification_service.moments import instant
+from notification_service.tables import metadata
+from service_kit import Clock, Settings, migrate, uuid7
+from service_kit.bus.log_bus import LogBus
+from service_kit.testing import running
+
+pytestmark = pytest.mark.postgres
+ELM, OAK = "900123", "900456"
+
+
+@pytest.fixture
+async def database(tmp_path: Path, postgres: Any, quiet: Any) -> AsyncIterator[Any]:
+    url = postgres.create_database(f"notices_{uuid7().hex}")
+    built = service.build(
+        Settings(environment="test", data_dir=tmp_path, database_url=url),
+        bus=LogBus(tmp_path / "other.sqlite3"),
+    )
+    await built.migrate()
+    await built.stop()
+    async with running(service, tmp_path, settings=quiet | {"database_url": url}) as app:
+        yield app
+
+
+@pytest.fixture
+async def people(database: Any, settle_in: Any) -> Any:
+    return await settle_in(database)
+
+
+async def test_the_migration_makes_exactly_the_tables_of_the_code(people: Any) -> None:
+    assert await migrate.differences(people.app.hub.db, metadata) == []
+
+
+async def test_from_the_event_to_the_new_school(people: Any) -> None:
+    """Issue, push, move, hand-over, ledger, feed and replay: every statement once on PostgreSQL."""
+    case = await people.issue()
+    await people.send()
+    review = await people.schedule(case)
+    await people.due(case, review)
+    await people.move(case, OAK)
+    await people.send()
+    assert people.heard(ELM) == ["plan-issued", "placement-changed"]
+    assert people.heard(OAK) == ["placement-changed", "review-scheduled", "review-due"]
+    school = people.app.as_("school", org=OAK, las=())
+    events = (await school.get("/v1/events")).json()
+    assert [event["type"].split(".")[1] for event in events] == people.heard(OAK)
+    await school.get("/v1/events", params={"lastEventId": events[-1]["id"]})
+    statuses = {d["status"] for d in await people.deliveries(partner=people.partners[OAK])}
+    assert statuses == {"delivered"}
+    (push, *_) = await people.pushes(OAK)
+    assert (await people.officer.post(f"/v1/deliveries/{push['id']}/replay")).status_code == 202
+    replay = f"/v1/partners/{people.partners[OAK]}/replay"
+    assert (await people.officer.post(replay)).json() == {"replayed": 0}
+    await people.send()
+
+
+async def test_two_workers_that_claim_at_once_share_and_never_double(people: Any) -> None:
+    """F41: of two that chose the same rows, each row goes to one."""
+    for _ in range(12):
+        await people.issue()
+    now = people.app.clock.now()
+
+    async def worker() -> set[Any]:
+        async with people.app.hub.db.write() as tx:
+            return {one.id for one in await claim(tx, now, InFlight())}
+
+    shares = await asyncio.gather(*(worker() for _ in range(4)))
+    assert sum(map(len, shares)) == len(set().union(*shares)) == 48
+
+
+async def test_feed_positions_of_a_partner_are_given_once_by_two_consumers(people: Any) -> None:
+    await asyncio.gather(*(people.issue() for _ in range(6)))
+    async with people.app.hub.db.read() as session:
+        query = text("SELECT partner_id, position FROM partner_copy")
+        places = [tuple(row) for row in await session.execute(query)]
+    assert len(places) == len(set(places)) == 24
+
+
+async def test_leases_are_held_against_the_database_s_clock(people: Any) -> None:
+    """F30: a process whose clock is wrong does not matter; a clock that a test holds still does."""
+    wrong = Clock(now=lambda: datetime(2001, 1, 1, tzinfo=UTC))
+    async with people.app.hub.db.read() as session:
+        assert (await instant(session, wrong)).year > 2001
+        assert await instant(session, people.app.clock) == people.app.clock.now()
