@@ -210,7 +210,13 @@ async def test_the_relay_hears_of_a_commit_in_another_process_without_waiting_fo
     """On SQLite the poll is the wake-up, so the pause is short there; on PostgreSQL it is a NOTIFY."""
     bus = RememberingBus(tmp_path / "bus.sqlite3")
     relay = Relay(db, bus, db.tables["outbox"], poll=0.05 if db.is_sqlite else 60)
-    api = Database(db.url.render_as_string(hide_password=False), toy_tables(db), source="/toy", topic=TOPIC, clock=db.clock)
+    api = Database(
+        db.url.render_as_string(hide_password=False),
+        toy_tables(db),
+        source="/toy",
+        topic=TOPIC,
+        clock=db.clock,
+    )
     work = asyncio.create_task(relay.run())
     await until(lambda: relay.leading)
     for number in (1, 2, 3):

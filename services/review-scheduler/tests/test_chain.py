@@ -176,6 +176,21 @@ async def test_a_day_on_which_the_meeting_cannot_have_been_is_refused(desk, day,
     assert errors(problem) == [("/held_on", code)]
 
 
+@pytest.mark.parametrize("step", ["held", "report", "decision"])
+async def test_a_day_before_the_law_was_in_force_is_refused(desk, step):
+    case = await desk.register()
+    review = await desk.review(case)
+    if step == "report":
+        review = await desk.post(review, "held", held_on="2026-08-28")
+    body = {
+        "held": {"held_on": "2000-01-01"},
+        "report": {"received_on": "2000-01-01"},
+        "decision": {"outcome": "maintain", "notified_on": "2000-01-01", "override": "tribunal"},
+    }
+    problem = await desk.post(review, step, expect=422, **body[step])
+    assert problem["title"] == "Some values are not acceptable"
+
+
 async def test_a_phase_review_is_not_held_before_its_window_opens(desk):
     case = await desk.register(facts=desk.year_6())
     phase = await desk.review(case, "phase_transfer")

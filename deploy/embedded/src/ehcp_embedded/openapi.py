@@ -33,9 +33,12 @@ def _without_clashes(app: FastAPI, taken: Document) -> Document:
     document = app.openapi()
     own = document.get("components", {}).get("schemas", {})
     others = taken.get("schemas", {})
-    clashes = [name for name in own if name in others and others[name] != own[name]]
+    clashes = {name for name in own if name in others and others[name] != own[name]}
     if not clashes:
         return document
+    # What speaks of a component that is told apart must be told apart itself, though it reads the same.
+    while more := {n for n in own if n in others and n not in clashes and _speaks_of(own[n], clashes)}:
+        clashes |= more
     prefix = "".join(word.capitalize() for word in app.title.split("-"))
     text = json.dumps(document)
     for name in clashes:
@@ -45,3 +48,8 @@ def _without_clashes(app: FastAPI, taken: Document) -> Document:
     for name in clashes:
         schemas[f"{prefix}{name}"] = schemas.pop(name)
     return renamed
+
+
+def _speaks_of(schema: Any, names: set[str]) -> bool:
+    text = json.dumps(schema)
+    return any(f'"#/components/schemas/{name}"' in text for name in names)

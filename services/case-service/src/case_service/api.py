@@ -187,7 +187,7 @@ async def push_batch(ctx: Ctx) -> Response:
 @sources.get(
     "/v1/sources/liquid-logic/quarantine",
     response_model=Page[views.QuarantineView],
-    dependencies=[allow("cases.register")],
+    dependencies=[allow("sources.quarantine")],
 )
 async def list_quarantine(ctx: Ctx, paging: Paging) -> Response:
     """Snapshots that contradict the register and wait for a person."""

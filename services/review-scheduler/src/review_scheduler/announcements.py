@@ -84,7 +84,7 @@ def decided(review: Review) -> ReviewDecided:
         kind=ReviewKind(review.kind),
         outcome=Outcome(review.outcome or ""),
         notified_on=_known(review.notified_on),
-        meeting_on=_meeting_on(review),
+        meeting_on=review.held_on,
         decision_due=review.meeting_limb_due or review.due_on,
     )
 
@@ -96,7 +96,7 @@ def concluded(review: Review) -> ReviewConcluded:
         outcome=Outcome(review.outcome or ""),
         concluded_on=_known(review.concluded_on),
         due_on=review.due_on,
-        meeting_on=_meeting_on(review),
+        meeting_on=review.held_on,
         decision_due=review.meeting_limb_due or review.due_on,
         counts_as_statutory=review.counts_as_statutory,
     )
@@ -104,12 +104,6 @@ def concluded(review: Review) -> ReviewConcluded:
 
 def withdrawn(review: Review, because: WithdrawnBecause) -> ReviewWithdrawn:
     return ReviewWithdrawn(review_id=review.id, kind=ReviewKind(review.kind), reason=because)
-
-
-def _meeting_on(review: Review) -> date:
-    """The day of the meeting; without one (decided by override, a breach on record) the day of the decision, because
-    the event must name a day."""
-    return review.held_on or _known(review.notified_on)
 
 
 def _known(day: date | None) -> date:

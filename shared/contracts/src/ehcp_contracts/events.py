@@ -387,7 +387,7 @@ class ReviewDecided(Event):
     kind: ReviewKind
     outcome: Outcome
     notified_on: date
-    meeting_on: date
+    meeting_on: date | None = None
     decision_due: date
 
 
@@ -402,7 +402,7 @@ class ReviewConcluded(Event):
     outcome: Outcome
     concluded_on: date
     due_on: date
-    meeting_on: date
+    meeting_on: date | None = None
     decision_due: date
     counts_as_statutory: bool = True
 

@@ -11,19 +11,20 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, insert, select, text
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, select, true
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import Event
 from service_kit import access, outbox
 from service_kit.access import Caller
 from service_kit.clock import Clock
-from service_kit.database import Database
+from service_kit.database import Database, upsert
 from service_kit.failpoints import failpoint
 from service_kit.problems import Refusal
 from service_kit.settings import Settings
@@ -170,15 +171,13 @@ class Context:
         return hashlib.sha256(what + await self.request.body()).digest()
 
     async def _replay(self, session: AsyncSession, key: tuple[str, str], digest: bytes) -> None:
-        table = self.db.tables["idempotency"]
-        if not self.db.is_sqlite:  # another replica may have the same key in hand
-            lock = int.from_bytes(hashlib.sha256("\n".join(key).encode()).digest()[:8], "big", signed=True)
-            if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock}):
-                raise _in_progress()
-        found = (
-            await session.execute(select(table).where(table.c.caller == key[0], table.c.key == key[1]))
-        ).first()
-        if found is None:
+        # Another replica may have the same key in hand: whoever has the lock goes first.
+        lock = int.from_bytes(hashlib.sha256("\n".join(key).encode()).digest()[:8], "big", signed=True)
+        query = _kept_answer(self.db.tables["idempotency"], self.db.is_sqlite)
+        found = (await session.execute(query, {"caller": key[0], "key": key[1], "lock": lock})).one()
+        if not found.mine:
+            raise _in_progress()
+        if found.digest is None:
             return
         if found.digest != digest:
             raise Refusal("idempotency-mismatch", "This Idempotency-Key was used for another request.")
@@ -197,14 +196,28 @@ class Context:
             "body": bytes(tx.response.body),
             "answered_at": self.clock.now(),
         }
-        await tx.session.execute(insert(self.db.tables["idempotency"]).values(values))
+        statement = upsert(tx.session, self.db.tables["idempotency"]).on_conflict_do_nothing()
+        # Committed by another replica between our look and our lock: its answer is the one that counts.
+        stored: Any = await tx.session.execute(statement, values)
+        if stored.rowcount == 0:
+            raise _in_progress()
+
+
+@cache
+def _kept_answer(table: Table, is_sqlite: bool) -> Any:
+    """One row: whether the key is ours (`mine`; SQLite has one writer anyway), and the answer kept for it, if any."""
+    mine = true() if is_sqlite else func.pg_try_advisory_xact_lock(bindparam("lock"))
+    ours = select(mine.label("mine")).subquery("ours")
+    same = and_(table.c.caller == bindparam("caller"), table.c.key == bindparam("key"))
+    columns = (table.c.digest, table.c.status, table.c.headers, table.c.body)
+    return select(ours.c.mine, *columns).select_from(ours.outerjoin(table, same))
 
 
 def _in_progress() -> Refusal:
     return Refusal("in-progress", "The same request is being carried out.", headers={"Retry-After": "1"})
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:  # async: FastAPI would give a plain function to a thread
     return Context(request)
 
 

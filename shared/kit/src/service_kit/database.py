@@ -11,15 +11,16 @@ import contextlib
 import fcntl
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import MetaData, Table, event, text
+from sqlalchemy import Column, ColumnElement, MetaData, Table, any_, bindparam, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
@@ -75,6 +76,15 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
+def _prepare_postgres(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _checkout(connection: Any, _: Any, __: Any) -> None:
+        # A server that went away closed its end, which asyncpg has noticed. Asking costs nothing; the pool's own ping
+        # would be three round trips before every transaction.
+        if connection.driver_connection.is_closed():
+            raise InvalidatePoolError
+
+
 class Database:
     """Reads and writes of one service.
 
@@ -98,17 +108,17 @@ class Database:
         self.clock = clock or Clock()
         self.source, self.topic = source, topic
         self.on_publish: list[Callable[[], None]] = []
-        options: dict[str, Any] = (
-            {} if self.is_sqlite else {"pool_pre_ping": True, "pool_size": pool, "max_overflow": 4}
-        )
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": 4}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
             options["connect_args"] = {"timeout": 5, "command_timeout": 60}
-        self.engine = create_async_engine(self.url, **options)
+        # An error text of SQLAlchemy must never carry a name into a log.
+        self.engine = create_async_engine(self.url, hide_parameters=True, **options)
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
             reading, writing = self.engine, self.engine.execution_options(begin="BEGIN IMMEDIATE")
         else:
+            _prepare_postgres(self.engine)
             # Reads in autocommit save BEGIN and ROLLBACK, a third of their cost.
             reading, writing = self.engine.execution_options(isolation_level="AUTOCOMMIT"), self.engine
         self._readers = async_sessionmaker(reading, class_=Session, expire_on_commit=False)
@@ -219,8 +229,40 @@ async def _file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]
 
 def upsert(session: AsyncSession, table: Table) -> Any:
     """An INSERT of the session's dialect, with `.on_conflict_do_nothing` and `.on_conflict_do_update`."""
-    dialect = session.get_bind().dialect.name
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect_of(session) == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def insert_many(table: Table, dialect: str, *names: str) -> Any:
+    """An INSERT of many rows, whose text is the same however many there are, so that neither side prepares it anew:
+    on PostgreSQL the rows travel as one array for each column, in their order. Execute it with `many(session, rows)`;
+    `.on_conflict_…` and `.returning` as with `upsert`."""
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+    columns = [Column(name, table.c[name].type) for name in names]
+    given = func.unnest(*arrays).table_valued(*columns, with_ordinality="n").render_derived(name="given")
+    rows = select(*(given.c[name] for name in names)).order_by(given.c.n)
+    return postgresql.insert(table).from_select(list(names), rows)
+
+
+def many(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """The parameters of an `insert_many` statement."""
+    if dialect_of(session) != "postgresql":
+        return list(rows)
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
+    """`column IN values`, with the values as one array where the database can: one text for any number of them."""
+    if dialect_of(session) != "postgresql":
+        return column.in_(values)  # type: ignore[no-any-return]
+    return column == any_(bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def dialect_of(session: AsyncSession) -> str:
+    """ "postgresql" or "sqlite"."""
+    return session.get_bind().dialect.name
 
 
 def in_chunks(rows: Sequence[T], size: int = ROWS_PER_STATEMENT) -> Iterable[Sequence[T]]:

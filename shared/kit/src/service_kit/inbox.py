@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from ehcp_contracts.envelope import OWN_PREFIX, Envelope
 from ehcp_contracts.events import EVENTS, Event
 from ehcp_contracts.vocabulary import suspicious_fields
 from service_kit.bus.port import Bus, Record
-from service_kit.database import Unavailable, in_chunks, upsert
+from service_kit.database import Unavailable, among, dialect_of, in_chunks, insert_many, many, upsert
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
 from service_kit.logs import bind_traceparent
@@ -230,17 +231,19 @@ class Inbox:
         picture = _Picture({}, {}, set(), set(), set())
         for some in in_chunks(ids):
             rows = await tx.execute(
-                select(self._inbox.c.event_id, self._inbox.c.digest).where(self._inbox.c.event_id.in_(some))
+                select(self._inbox.c.event_id, self._inbox.c.digest).where(
+                    among(tx, self._inbox.c.event_id, some)
+                )
             )
             picture.seen.update({row.event_id: row.digest for row in rows})
         for part in in_chunks(subjects):
             last, parked = self._last.c, self._parked.c
             for row in await tx.execute(
-                select(last.source, last.subject, last.sequence).where(last.subject.in_(part))
+                select(last.source, last.subject, last.sequence).where(among(tx, last.subject, part))
             ):
                 picture.last[row.source, row.subject] = row.sequence
             for row in await tx.execute(
-                select(parked.source, parked.subject, parked.state).where(parked.subject.in_(part))
+                select(parked.source, parked.subject, parked.state).where(among(tx, parked.subject, part))
             ):
                 match State(row.state):
                     case State.POISON | State.BEHIND:
@@ -302,19 +305,17 @@ class Inbox:
             for item in items
             if item.envelope
         ]
+        if not rows:
+            return
+        dialect = dialect_of(tx)
         for chunk in in_chunks(rows):
-            statement = upsert(tx, self._inbox).values(list(chunk)).on_conflict_do_nothing()
-            if len((await tx.execute(statement.returning(self._inbox.c.event_id))).all()) < len(chunk):
+            fresh = await tx.execute(_note_received(self._inbox, dialect, *rows[0]), many(tx, chunk))
+            if len(fresh.all()) < len(chunk):
                 raise _Again
         newest = {(row["source"], row["subject"]): row["sequence"] for row in rows}
         values = [{"source": s, "subject": c, "sequence": n} for (s, c), n in sorted(newest.items())]
         for chunk in in_chunks(values):
-            statement = upsert(tx, self._last).values(list(chunk))
-            await tx.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["source", "subject"], set_={"sequence": statement.excluded.sequence}
-                )
-            )
+            await tx.execute(_note_newest(self._last, dialect), many(tx, chunk))
 
     async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
         received = [
@@ -457,6 +458,19 @@ class Inbox:
                 select(self._parked.c.state, func.count()).group_by(self._parked.c.state)
             )
             return {row.state: row[1] for row in rows}
+
+
+@cache
+def _note_received(table: Table, dialect: str, *names: str) -> Any:
+    return insert_many(table, dialect, *names).on_conflict_do_nothing().returning(table.c.event_id)
+
+
+@cache
+def _note_newest(table: Table, dialect: str) -> Any:
+    statement = insert_many(table, dialect, "source", "subject", "sequence")
+    return statement.on_conflict_do_update(
+        index_elements=["source", "subject"], set_={"sequence": statement.excluded.sequence}
+    )
 
 
 def _read(record: Record) -> _Item:

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import MAX_EVENT_BYTES, Envelope
 from ehcp_contracts.events import Event
-from service_kit.database import in_chunks, upsert
+from service_kit.database import dialect_of, in_chunks, insert_many, many
 from service_kit.ids import uuid7
 from service_kit.logs import traceparent
 
@@ -51,8 +52,9 @@ async def publish_all(tx: AsyncSession, items: Sequence[Outgoing]) -> list[UUID]
     now = tx.info["clock"].now()
     numbers = await _next_sequences(tx, tables["sequences"], Counter(str(item.case) for item in items))
     rows = [_row(tx, item, numbers, now) for item in items]
+    statement = insert_many(tables["outbox"], dialect_of(tx), *rows[0])
     for chunk in in_chunks(rows):
-        await tx.execute(insert(tables["outbox"]), list(chunk))
+        await tx.execute(statement, many(tx, chunk))
     tx.info["published"] = True
     return [row["event_id"] for row in rows]
 
@@ -65,14 +67,20 @@ async def _next_sequences(tx: AsyncSession, table: Table, counts: Counter[str]) 
     """Reserve `counts` numbers per subject; returns the last one used so far. Sorted, so that two writers of the same
     cases cannot wait for each other."""
     before: dict[str, int] = {}
+    statement = _reserve(table, dialect_of(tx))
     for chunk in in_chunks(sorted(counts.items())):
-        statement = upsert(tx, table).values([{"subject": s, "last": n} for s, n in chunk])
-        statement = statement.on_conflict_do_update(
-            index_elements=["subject"], set_={"last": table.c.last + statement.excluded.last}
-        ).returning(table.c.subject, table.c.last)
-        for subject, last in (await tx.execute(statement)).all():
+        wanted = [{"subject": subject, "last": number} for subject, number in chunk]
+        for subject, last in (await tx.execute(statement, many(tx, wanted))).all():
             before[subject] = last - counts[subject]
     return before
+
+
+@cache
+def _reserve(table: Table, dialect: str) -> Any:
+    statement = insert_many(table, dialect, "subject", "last")
+    return statement.on_conflict_do_update(
+        index_elements=["subject"], set_={"last": table.c.last + statement.excluded.last}
+    ).returning(table.c.subject, table.c.last)
 
 
 def _row(tx: AsyncSession, item: Outgoing, numbers: dict[str, int], now: datetime) -> dict[str, Any]:

@@ -46,6 +46,7 @@ POLICY: dict[str, dict[str, Predicate]] = {
     "cases.register": _STAFF,
     "cases.push": _SOURCE,
     "cases.push-batch": _SOURCE,
+    "sources.quarantine": _STAFF,
     "cases.issue-plan": _STAFF,
     "cases.send-amendment-notice": _STAFF,
     "cases.issue-amended-plan": _STAFF,

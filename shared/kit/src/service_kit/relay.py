@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import ColumnElement, Table, func, select, update
 
 from service_kit.bus.port import Bus, Message
-from service_kit.database import Database
+from service_kit.database import Database, among, in_chunks
 from service_kit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
@@ -99,11 +99,10 @@ class Relay:
     async def _mark(self, done: list[int], held: dict[int, str]) -> None:
         columns = self.outbox.c
         async with self.db.write() as tx:
-            for start in range(0, len(done), 500):
-                chunk = done[start : start + 500]
+            for chunk in in_chunks(done):
                 await tx.execute(
                     update(self.outbox)
-                    .where(columns.position.in_(chunk))
+                    .where(among(tx, columns.position, chunk))
                     .values(published_at=self.db.clock.now())
                 )
             for position, reason in held.items():

@@ -60,7 +60,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def json_type() -> TypeEngine[Any]:
     """JSON: JSONB on PostgreSQL, JSON text on SQLite."""
-    return JSON().with_variant(JSONB(), "postgresql")
+    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def big_serial() -> TypeEngine[Any]:

@@ -6,6 +6,7 @@ send them, and `settle()`, which relays and consumes until nothing is left to do
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections import defaultdict
@@ -211,6 +212,7 @@ async def _template(service: Service) -> Path:
     """A migrated database file, made once per test process and copied for each test."""
     if service.name not in _templates:
         folder = Path(tempfile.mkdtemp(prefix="ehcp-template-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         built = service.build(
             Settings(environment="test", data_dir=folder), bus=LogBus(folder / "bus.sqlite3")
         )

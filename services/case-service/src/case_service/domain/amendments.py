@@ -135,10 +135,15 @@ def why(notice: Amendment) -> Explanation:
 
 
 def awaiting_notice(
-    *, amendment_id: UUID, case_id: UUID, review_id: UUID, meeting_on: date, decided_on: date
+    *, amendment_id: UUID, case_id: UUID, review_id: UUID, meeting_on: date | None, decided_on: date
 ) -> Amendment:
-    """The amendment a review's decision opens: its notice is due with the decision, at M + 28 days (*Devon*)."""
-    due = evaluate("review_meeting", {"meeting": meeting_on})["decision_due"]
+    """The amendment a review's decision opens: its notice is due with the decision, at M + 28 days (*Devon*); at once
+    where it was decided without a meeting."""
+    due = (
+        evaluate("review_meeting", {"meeting": meeting_on})["decision_due"]
+        if meeting_on
+        else decided_on.isoformat()
+    )
     return Amendment(
         id=amendment_id,
         case_id=case_id,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ehcp_contracts.events import Outcome, ReviewKind
 from review_scheduler.domain.obligations import Status
-from send_statute import IllegalStep, evaluate, machine
+from send_statute import IllegalStep, NotInForce, evaluate, machine
 from service_kit.problems import Fault, Refusal
 
 LATEST_BOOKING = timedelta(days=366)
@@ -132,6 +132,10 @@ def take_step(
     except IllegalStep as refused:
         raise Refusal(
             "conflict", errors=[Fault("", refused.clause, f"{refused.reason}.".capitalize())]
+        ) from None
+    except NotInForce:
+        raise Refusal(
+            "validation", errors=[Fault("", "before-the-law", "No rule was in force on this day.")]
         ) from None
 
 

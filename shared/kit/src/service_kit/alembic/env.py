@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from alembic import context
+from sqlalchemy import JSON, BigInteger
+from sqlmodel.sql.sqltypes import AutoString
+
+from service_kit.tables import UtcDateTime
 
 config = context.config
 
 
 def _render_item(kind: str, item: Any, autogen_context: Any) -> str | Literal[False]:
     """Write our column types into revisions by name."""
-    if kind == "type" and type(item).__module__.startswith("service_kit"):
-        autogen_context.imports.add("from service_kit.tables import UtcDateTime")
-        return f"{type(item).__name__}()"
-    return False
+    if kind != "type":
+        return False
+    if isinstance(item, UtcDateTime):
+        call = "UtcDateTime()"
+    elif isinstance(item, JSON):
+        call = "json_type()"
+    elif isinstance(item, BigInteger) and item._variant_mapping:
+        call = "big_serial()"
+    elif isinstance(item, AutoString):
+        return f"sa.String({item.length or ''})"
+    else:
+        return False
+    autogen_context.imports.add(f"from service_kit.tables import {call.removesuffix('()')}")
+    return call
 
 
 connection = config.attributes["connection"]
