@@ -261,7 +261,7 @@ def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnEl
 
 
 def dialect_of(session: AsyncSession) -> str:
-    """ "postgresql" or "sqlite"."""
+    """The database behind a session, `postgresql` or `sqlite`."""
     return session.get_bind().dialect.name
 
 
