@@ -40,6 +40,23 @@ async def test_the_result_of_a_request_that_spans_a_turn_is_recorded_by_the_next
     assert (taken, working._ended) == ([], ["the result"])
 
 
+async def test_a_turn_that_fails_is_taken_again_by_the_same_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deadlock ended the sender: all it had under way was sent again a minute later."""
+    turns = iter([ConnectionError("deadlock detected"), OSError("away"), 1, asyncio.CancelledError()])
+
+    async def turn(self: Sender) -> int:
+        result = next(turns)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    monkeypatch.setattr(Sender, "turn", turn)
+    monkeypatch.setattr(sender, "POLL", 0.001)
+    nothing: Any = None
+    with pytest.raises(asyncio.CancelledError):
+        await Sender(nothing, nothing).run()
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -12,6 +12,8 @@ import json
 import random
 from datetime import datetime
 
+import structlog
+
 from notification_service import signing
 from notification_service.claims import Claim, InFlight, anything_due, claim
 from notification_service.desk import HOLD
@@ -23,6 +25,8 @@ from service_kit.hub import Hub
 from service_kit.settings import Environment
 
 POLL = 0.25
+TURNS_BEFORE_GIVING_UP = 20  # with growing pauses about as long as a lease
+log = structlog.get_logger(__name__)
 
 
 def open_outside(hub: Hub) -> Outside:
@@ -55,11 +59,22 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Send for ever. A turn that fails (a deadlock, the database away for a moment) is taken again by this sender: a
+        new one would know nothing of the requests under way, and make each of them again when its lease has run out."""
+        failures = 0
         try:
             while True:
                 self._woken.clear()
-                if not await self.turn():
+                try:
+                    started, failures = await self.turn(), 0
+                except Exception as error:
+                    failures += 1
+                    if failures == TURNS_BEFORE_GIVING_UP:
+                        raise
+                    log.warning("turn failed", failures=failures, error=type(error).__name__)
+                    await asyncio.sleep(POLL * failures)
+                    continue
+                if not started:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._woken.wait(), POLL)
         finally:
