@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from tests.rig.run import OpenRun
 
 from . import planted
@@ -52,7 +51,13 @@ def _with_progress(where: OpenRun, directory: Path, plan: Plan, seed: int) -> Re
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task(f"seed {seed}", total=1.0)
         return asyncio.run(
-            run(where, directory, plan, seed, lambda part, what: progress.update(task, completed=part, description=what))
+            run(
+                where,
+                directory,
+                plan,
+                seed,
+                lambda part, what: progress.update(task, completed=part, description=what),
+            )
         )
 
 

@@ -124,7 +124,13 @@ def snapshots_are_told_in_their_order(evidence: Evidence) -> Found:
     for case, routes in told.items():
         wanted, found = _without_repeats(pushed.get(case, [])), _without_repeats(routes)
         if wanted != found:
-            sort = MISORDERED if sorted(wanted) == sorted(found) else LOST if len(found) < len(wanted) else DOUBLED
+            sort = (
+                MISORDERED
+                if sorted(wanted) == sorted(found)
+                else LOST
+                if len(found) < len(wanted)
+                else DOUBLED
+            )
             yield Violation("I2", sort, f"case {case}: pushed {wanted}, told {found}")
 
 
@@ -199,7 +205,9 @@ def order_is_kept(evidence: Evidence) -> Found:
         seen.add(event["id"])
         next_number[pair] += 1
         if int(event["sequence"]) != next_number[pair]:
-            yield Violation("I4", MISORDERED, f"{pair}: {event['sequence']} where {next_number[pair]} belongs")
+            yield Violation(
+                "I4", MISORDERED, f"{pair}: {event['sequence']} where {next_number[pair]} belongs"
+            )
 
 
 def each_consumer_applied_each_event_once(evidence: Evidence) -> Found:
@@ -226,7 +234,9 @@ def state_is_the_fold_of_the_log(evidence: Evidence) -> Found:
     for service, held in evidence.routes.items():
         for case, route in routes.items():
             if held.get(case) != route[:3]:
-                yield Violation("I5", LOST, f"{service}: case {case} at {held.get(case)}, should be {route[:3]}")
+                yield Violation(
+                    "I5", LOST, f"{service}: case {case} at {held.get(case)}, should be {route[:3]}"
+                )
 
 
 # -- notices -------------------------------------------------------------------------------------------------------------
@@ -385,7 +395,9 @@ def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:
             elif request["verdict"] == 204:
                 gone.setdefault(place, request["at"])
         elif notice not in known and request["at"] > gone.get(place, float("inf")) + IN_FLIGHT:
-            yield Violation("I8", STRANGER, f"{request['partner']} heard {body['type']} after the pupil had left")
+            yield Violation(
+                "I8", STRANGER, f"{request['partner']} heard {body['type']} after the pupil had left"
+            )
         known.add(notice)
 
 
@@ -407,7 +419,9 @@ def _verifies(webhook: Webhook, request: Mapping[str, Any]) -> bool:
     headers = request["headers"]
     sent = int(headers["webhook-timestamp"])
     made = webhook.sign(headers["webhook-id"], datetime.fromtimestamp(sent, UTC), request["body"])
-    return abs(sent - request["at"]) <= TIMESTAMP_TOLERANCE and made in headers["webhook-signature"].split(" ")
+    return abs(sent - request["at"]) <= TIMESTAMP_TOLERANCE and made in headers["webhook-signature"].split(
+        " "
+    )
 
 
 # -- afterwards -----------------------------------------------------------------------------------------------------------
@@ -443,7 +457,9 @@ def a_broker_outage_is_no_outage_of_the_api(evidence: Evidence) -> Found:
         for entry in evidence.load:
             unsure = entry["kind"] == "outcome" and entry["outcome"] == "info" and entry["status"] != 409
             if unsure and began <= entry["sent"] and entry["at"] <= ended and not _excused(evidence, entry):
-                yield Violation("F20", OTHER, f"{entry['service']}: {entry['status']} while the broker was away")
+                yield Violation(
+                    "F20", OTHER, f"{entry['service']}: {entry['status']} while the broker was away"
+                )
 
 
 def _excused(evidence: Evidence, entry: Mapping[str, Any]) -> bool:

@@ -244,5 +244,3 @@ def read_journals(directory: Path, evidence: Evidence) -> None:
     """Fill in what the load and the partners wrote down."""
     evidence.load = journal.read(directory / "load.journal")
     evidence.requests = journal.read(directory / "partners.journal")
-
-

@@ -31,9 +31,7 @@ PARTNERS = (
 STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
 """Whoever has no case in this run and must never hear anything."""
 TIMEOUT = 10.0
-HELD, REPORTED, NOTIFIED, NOTICED = (
-    (BASE_DAY - timedelta(days=n)).isoformat() for n in (30, 28, 22, 21)
-)
+HELD, REPORTED, NOTIFIED, NOTICED = ((BASE_DAY - timedelta(days=n)).isoformat() for n in (30, 28, 22, 21))
 
 
 @dataclass
@@ -191,7 +189,9 @@ class Load:
         if child.stage == "new":
             await self._create(child)
         elif self._dice.random() < 0.45 or child.review is None:
-            await self._dice.choice([self._move, self._move, self._reassign, self._new_officer, self._repeat])(child)
+            await self._dice.choice(
+                [self._move, self._move, self._reassign, self._new_officer, self._repeat]
+            )(child)
         else:
             await self._go_on(child)
 
@@ -340,7 +340,9 @@ class Load:
         cursor: str | None = None
         while self.going:
             await asyncio.sleep(0.5)
-            params = {"kind": "annual", "status": "open", "limit": "200"} | ({"cursor": cursor} if cursor else {})
+            params = {"kind": "annual", "status": "open", "limit": "200"} | (
+                {"cursor": cursor} if cursor else {}
+            )
             try:
                 found = await self._clients["scheduler"].get(
                     "/v1/reviews", params=params, headers=self._headers("officer")
@@ -462,5 +464,3 @@ def _institution(urn: str) -> str:
         f'{{"urn":"{urn}","name":"Invented School {urn}","kind":"all-through","low_age":4,"high_age":16,'
         f'"la_code":"351","section20_12":true}}\n'
     )
-
-

@@ -35,7 +35,7 @@ _OF_ROLE = {
     "work": ("F06", "F07", "F08", "F09"),
 }
 _OF_PART = {"scheduler.work": ("F10",), "notification.work": ("F11", "F12", "F13")}
-_VISITS = {"serve": (3, 20), "relay": (3, 25), "work": (2, 6)}
+_VISITS = {"serve": (3, 15), "relay": (2, 15), "work": (1, 4)}
 DRAIN_WITHIN = 30.0
 
 
@@ -70,13 +70,14 @@ class Nemesis:
     # -- failpoints ---------------------------------------------------------------------------------------------
 
     def arm(self, part: Part) -> str | None:
-        """What the next life of a process is armed with: of the failpoints it passes, the one armed least so far."""
+        """What the next life of a process is armed with: of the failpoints it passes, the one least tried so far."""
         if not self.arming or part.name in self.spared:
             return None
         own = _OF_PART.get(f"{part.service}.{part.role}", ())
         codes = (*own, *_OF_ROLE[part.role])
-        fewest = min(self._armed[code] for code in codes)
-        code = self._dice.choice([code for code in codes if self._armed[code] == fewest])
+        fired = Counter(life.cause for life in self.stage.lives)
+        rank = {code: (fired[FAILPOINTS[code]], self._armed[code]) for code in codes}
+        code = self._dice.choice([code for code in codes if rank[code] == min(rank.values())])
         self._armed[code] += 1
         visits = 1 if code == "F10" else self._dice.randint(*_VISITS[part.role])
         return f"{FAILPOINTS[code]}=kill:1@n={visits}"

@@ -1,3 +1,5 @@
 """placeholder"""
+
+
 def main() -> int:
     return 0

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from deploy.postgres.cluster import PostgresCluster
 from deploy.up.guardian import note
 from deploy.up.ports import free_port
-
 from tests.rig import kafka as rig_kafka
 from tests.rig import postgres as rig_postgres
 from tests.rig.kafka import ApacheKafka
@@ -256,8 +255,8 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, run: Run, directory: Path, seed: int, *, senders: int = 1) -> AsyncIterator[Stage]:
-        """Start everything; `senders` is the number of notification workers."""
+    async def open(cls, run: Run, directory: Path, seed: int) -> AsyncIterator[Stage]:
+        """Start broker and database; `start` then starts the processes."""
         stage = cls(run, directory, seed)
         async with AsyncExitStack() as stack:
             stage._jwks = await stack.enter_async_context(stage.issuer.served())
@@ -275,13 +274,24 @@ class Stage:
             )
             await asyncio.gather(broker.provision(PREFIX), stage._prepare_databases())
             stack.push_async_callback(stage.stop)
-            stage._start(senders)
-            await stage.all_ready()
             yield stage
+
+    async def start(self, senders: int = 1) -> None:
+        """Start every process, of the notification workers so many, and wait until they answer."""
+        for service, roles in ROLES.items():
+            for role in roles:
+                replicas = senders if (service, role) == ("notification", "work") else 1
+                self.parts += [Part(self, service, role, replica) for replica in range(1, replicas + 1)]
+        self._tasks = [asyncio.create_task(part.keep(), name=part.name) for part in self.parts]
+        async with asyncio.timeout(90):
+            while not all(part.ready for part in self.parts if part.role == "serve"):
+                await asyncio.sleep(0.1)
 
     def environment(self, service: str) -> dict[str, str]:
         """The settings of a process of a service, as it starts now."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ
+        }
         return kept | {
             "PYTHONHASHSEED": "0",
             "DATABASE_URL": self.databases[service].replace("postgresql://", "postgresql+asyncpg://"),
@@ -348,13 +358,6 @@ class Stage:
             url = await asyncio.to_thread(self.postgres.create_database, module)
             self.databases[service] = url.replace("postgresql+asyncpg://", "postgresql://")
         await asyncio.gather(*(self.command(service, "migrate") for service in MODULES))
-
-    def _start(self, senders: int) -> None:
-        for service, roles in ROLES.items():
-            for role in roles:
-                replicas = senders if (service, role) == ("notification", "work") else 1
-                self.parts += [Part(self, service, role, replica) for replica in range(1, replicas + 1)]
-        self._tasks = [asyncio.create_task(part.keep(), name=part.name) for part in self.parts]
 
 
 def _end(server: PostgresCluster) -> None:
