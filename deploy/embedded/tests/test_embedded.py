@@ -109,7 +109,7 @@ async def test_a_fill_that_was_cut_off_is_taken_up_again_without_doubles(tmp_pat
 
 async def test_schools_and_officers_conclude_reviews_while_the_calendar_moves(tmp_path: Path) -> None:
     async with hub(tmp_path, rates=Rates(in_time=1, late=0)) as running:
-        await move(running, date(2026, 11, 20))
+        await move(running, date(2026, 11, 6))
         async with as_(running, "officer") as officer:
             concluded = (await officer.get("/v1/reviews?status=concluded&limit=200")).json()["items"]
         assert len(concluded) >= 1

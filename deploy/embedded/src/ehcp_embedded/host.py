@@ -100,26 +100,28 @@ class Host:
             await live(day)
             await self.drained()
 
-    async def drained(self, tell: Callable[[int], None] = lambda _: None) -> None:
-        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and
-        both still so a moment later. `tell` is called with the number that wait."""
+    async def drained(self, tell: Callable[[int], None] | None = None) -> None:
+        """Return when no event waits to be sent or applied: outboxes empty, inboxes level with the log, and both
+        still so a moment later. `tell` is called with the number that wait."""
         quiet = 0
         while quiet < QUIET_ROUNDS:
-            waiting = await self.waiting()
-            tell(waiting)
+            waiting = await self.waiting(every=tell is not None)
+            if tell:
+                tell(waiting)
             quiet = 0 if waiting else quiet + 1
             await asyncio.sleep(PAUSE if waiting else 0)
 
-    async def waiting(self) -> int:
-        """How many events wait: in outboxes to be sent (those held for an operator left out), in the log to
-        be applied, counted once for each service that reads them."""
+    async def waiting(self, *, every: bool = True) -> int:
+        """How many events wait: in the log to be applied, counted once for each service that reads them, and in
+        outboxes to be sent (those held for an operator left out). With `every=False` the first that are found are
+        enough: who comes last in the chain is asked first, so that asking costs the others little."""
         count = 0
-        for running in self.services:
-            if running.relay and (unsent := await running.relay.backlog()):
-                count += unsent - await running.relay.held()
-        for running in self.services:
-            if running.inbox:
+        for running in reversed(self.services):
+            if running.inbox and (every or not count):
                 count += await running.bus.lag(running.service.name, running.inbox.topics)
+        for running in self.services:
+            if running.relay and (every or not count) and (unsent := await running.relay.backlog()):
+                count += unsent - await running.relay.held()
         return count
 
 

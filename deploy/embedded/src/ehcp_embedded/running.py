@@ -7,6 +7,7 @@ import socket
 import time
 from datetime import date
 
+import httpx2
 import uvicorn
 from rich.console import Console
 
@@ -52,6 +53,7 @@ class Embedded:
         self.rates = rates
         self.ready = asyncio.Event()
         self._server: uvicorn.Server | None = None
+        self._client = httpx2.AsyncClient(base_url=self.local, timeout=120, trust_env=False)
         self._told_at, self._untold = 0.0, 0
 
     def stop(self) -> None:
@@ -73,6 +75,7 @@ class Embedded:
                 await self._serve(listener, started)
             finally:
                 await self.host.close()
+                await self._client.aclose()
 
     async def _serve(self, listener: socket.socket, started: float) -> None:
         server = self._server = uvicorn.Server(_uvicorn(self.host, self.settings))
@@ -100,7 +103,7 @@ class Embedded:
         """Fill an empty hub; tell a filled one where its receivers are now, if it moved."""
         before = self.host.state.address
         self.host.remember(address=self.settings.public_url)
-        fill = Fill(self.host, self.local, self.console, self._learn)
+        fill = Fill(self.host, way_into(self.host, self.local, self._client), self.console, self._learn)
         if self.host.state.filled:
             if before != self.settings.public_url:
                 await fill.receivers_only()
@@ -112,10 +115,9 @@ class Embedded:
             self.host.on_day.append(self._live)
 
     async def _live(self, day: date) -> None:
-        """A day's work of schools and officers; tokens are fresh each day, for a move may take hours."""
-        way = way_into(self.host, self.local)
-        async with way.client:
-            await Life(way, self.settings.data_dir, self.rates).day(day)
+        """A day's work of schools and officers, with tokens of the day: a move may take hours."""
+        way = way_into(self.host, self.local, self._client)
+        await Life(way, self.settings.data_dir, self.rates).day(day)
 
     def _learn(self, secrets: Secrets) -> None:
         self.receivers.secrets.update(secrets)

@@ -25,43 +25,37 @@ def bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def way_into(host: Host, address: str) -> Way:
-    """A way into the hub for an officer and the adapter; the caller closes its client."""
-    client = httpx2.AsyncClient(base_url=address, timeout=120, trust_env=False)
-    return Way(
-        client, host.issuer.mint("adapter", "liquid-logic", [BURY]), host.issuer.mint("officer", None, [BURY])
-    )
+def way_into(host: Host, address: str, client: httpx2.AsyncClient) -> Way:
+    """A way into the hub at `address` for an officer and the adapter, with fresh tokens."""
+    mint = host.issuer.mint
+    return Way(address, client, mint("adapter", "liquid-logic", [BURY]), mint("officer", None, [BURY]))
 
 
 class Fill:
-    """Fills a hub that answers at `address`. `learn` is told each receiver's secret as soon as there is one:
-    events may arrive before the fill has ended."""
+    """Fills a hub. `learn` is told each receiver's secret as soon as there is one: events may arrive before the fill
+    has ended."""
 
-    def __init__(self, host: Host, address: str, console: Console, learn: Callable[[Secrets], None]) -> None:
-        self.host, self.address, self.console, self.learn = host, address, console, learn
-        self.way = way_into(host, address)
-        self.client = self.way.client
+    def __init__(self, host: Host, way: Way, console: Console, learn: Callable[[Secrets], None]) -> None:
+        self.host, self.way, self.console, self.learn = host, way, console, learn
 
     async def whole(self, plans: int) -> None:
         """Register, partners and `plans` children. Raises NotTaken."""
-        async with self.client:
-            with bar(self.console) as progress:
-                schools = [institution.line() for institution in institutions()]
-                await load_register(self.way, schools, self._step(progress, "Register of schools", schools))
-                await self._partners(partners(), progress)
-                children = caseload(self.host.clock.today(), plans)
-                await push_cases(self.way, children, self._step(progress, "Invented children", children))
-                await self._settle(progress)
+        with bar(self.console) as progress:
+            schools = [institution.line() for institution in institutions()]
+            await load_register(self.way, schools, self._step(progress, "Register of schools", schools))
+            await self._partners(partners(), progress)
+            children = caseload(self.host.clock.today(), plans)
+            await push_cases(self.way, children, self._step(progress, "Invented children", children))
+            await self._settle(progress)
 
     async def receivers_only(self) -> None:
         """Tell the hub that the receivers have moved to this address. Raises NotTaken."""
-        async with self.client:
-            await self._partners([plan for plan in partners() if plan.receiver], None)
+        await self._partners([plan for plan in partners() if plan.receiver], None)
 
     async def _partners(self, plans: Sequence[PartnerPlan], progress: Progress | None) -> None:
         advance = self._step(progress, "Partners", plans) if progress else lambda _: None
         secrets: Secrets = {}
-        async for name, secret in register_partners(self.way, plans, self.address, advance):
+        async for name, secret in register_partners(self.way, plans, advance):
             secrets[name] = secret
             self.learn(secrets)
 

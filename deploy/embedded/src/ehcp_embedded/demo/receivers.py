@@ -13,9 +13,8 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 
@@ -26,12 +25,12 @@ from ehcp_embedded.demo.partners import RECEIVERS
 from ehcp_embedded.pages import page
 from service_kit.access import public
 from service_kit.api import router
+from service_kit.clock import LONDON, Clock
 from service_kit.problems import Refusal
 
 KEPT = 100
 TOLERANCE = 300  # seconds between the signature's time and ours
 TITLES = {"school": "The school", "icb": "The integrated care board", "social-care": "The social care team"}
-LONDON = ZoneInfo("Europe/London")
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class Receivers:
     ) -> None:
         self.secrets = dict(secrets)
         self.tell = tell
+        self.clock = Clock()
         self.arrived: dict[str, deque[Arrival]] = {name: deque(maxlen=KEPT) for name in RECEIVERS}
         self.counts = dict.fromkeys(RECEIVERS, 0)
         self._seen: dict[str, deque[str]] = {name: deque(maxlen=10 * KEPT) for name in RECEIVERS}
@@ -75,7 +75,7 @@ class Receivers:
             if name not in self.secrets:
                 raise Refusal("not-found")
             body = await request.body()
-            if not signed(self.secrets[name], request.headers, body, datetime.now(UTC)):
+            if not signed(self.secrets[name], request.headers, body, self.clock.now()):
                 raise Refusal("unauthenticated", "The signature does not fit.")
             self._note(name, request.headers["webhook-id"], body)
             return Response(status_code=204)
@@ -100,7 +100,7 @@ class Receivers:
             return  # a repeat: the same id on every attempt
         self._seen[name].append(delivery)
         event = json.loads(body)
-        arrival = Arrival(datetime.now(UTC), event["type"], event["subject"], in_short(event["data"]))
+        arrival = Arrival(self.clock.now(), event["type"], event["subject"], in_short(event["data"]))
         self.arrived[name].appendleft(arrival)
         self.counts[name] += 1
         self.tell(name, arrival)

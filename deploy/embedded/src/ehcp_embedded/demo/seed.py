@@ -27,8 +27,9 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """A way into the hub: its address, and tokens for the two who fill it."""
+    """A way into the hub: its address, a client for it, and tokens for the two who fill it."""
 
+    address: str
     client: httpx2.AsyncClient
     adapter: str
     officer: str
@@ -72,14 +73,14 @@ async def _lines(way: Way, path: str, lines: Iterable[dict[str, Any]]) -> AsyncI
 
 
 async def register_partners(
-    way: Way, plans: Sequence[PartnerPlan], address: str, advance: Advance
+    way: Way, plans: Sequence[PartnerPlan], advance: Advance
 ) -> AsyncIterator[tuple[str, str]]:
     """Register every partner with its subscription; gives (receiver, secret) for each webhook as it is
     made."""
     for plan in plans:
         partner = await _partner(way, plan)
         if plan.receiver:
-            yield plan.receiver, await _webhook(way, partner, f"{address}/receivers/{plan.receiver}")
+            yield plan.receiver, await _webhook(way, partner, f"{way.address}/receivers/{plan.receiver}")
         advance(1)
 
 
