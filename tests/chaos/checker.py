@@ -380,7 +380,9 @@ def _entitled(evidence: Evidence) -> dict[tuple[str, str, str], list[tuple[float
 
 
 def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:
-    """I8, without grace: after a school has accepted the news that a pupil has left, it hears nothing new of the pupil."""
+    """I8, without grace: after a school has accepted the news that a pupil has left, it hears nothing new of the pupil,
+    unless the pupil has come back."""
+    entitled = _entitled(evidence)
     gone: dict[tuple[str, str], float] = {}
     known: set[str] = set()
     for request in evidence.requests:
@@ -395,9 +397,11 @@ def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:
             elif request["verdict"] == 204:
                 gone.setdefault(place, request["at"])
         elif notice not in known and request["at"] > gone.get(place, float("inf")) + IN_FLIGHT:
-            yield Violation(
-                "I8", STRANGER, f"{request['partner']} heard {body['type']} after the pupil had left"
-            )
+            spans = entitled[body["subject"], "school", mine]
+            if not any(begins <= request["at"] <= ends for begins, ends in spans):
+                yield Violation(
+                    "I8", STRANGER, f"{request['partner']} heard {body['type']} after the goodbye"
+                )
         known.add(notice)
 
 

@@ -76,7 +76,7 @@ class Nemesis:
         own = _OF_PART.get(f"{part.service}.{part.role}", ())
         codes = (*own, *_OF_ROLE[part.role])
         fired = Counter(life.cause for life in self.stage.lives)
-        rank = {code: (fired[FAILPOINTS[code]], self._armed[code]) for code in codes}
+        rank = {code: (fired[FAILPOINTS[code]], self._armed[code], code not in own) for code in codes}
         code = self._dice.choice([code for code in codes if rank[code] == min(rank.values())])
         self._armed[code] += 1
         visits = 1 if code == "F10" else self._dice.randint(*_VISITS[part.role])

@@ -44,7 +44,7 @@ class Plan:
     last_storm: float = 10.0
 
 
-SHORT = Plan(storm=24, cut=10, freeze=3, last_storm=12)
+SHORT = Plan(storm=28, cut=10, freeze=3, last_storm=12)
 """The two minutes of `make test`: all failpoints, a cut of 10 s, a frozen worker, PostgreSQL restarted once."""
 LONG = Plan(storm=75, cut=60, freeze=75, senders=2, cases=300, hang=0.003)
 """A round of `make chaos`: the broker away for 60 s; a sender frozen for longer than its lease while another goes on."""
@@ -168,7 +168,6 @@ async def _storm(plan: Plan, nemesis: Nemesis, stage: Stage) -> None:
         await nemesis.kill_at_random(plan.storm)
         nemesis.spare(*(part.name for part in stage.parts if part.name.startswith(SENDER)))
         await nemesis.restart_database()
-        await stage.all_ready()
         frozen = stage.part(SENDER) if plan.senders > 1 else stage.part("scheduler.work")
         await nemesis.freeze(frozen, plan.freeze)
         nemesis.arming = False
