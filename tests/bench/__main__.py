@@ -11,7 +11,7 @@ import traceback
 
 from rich.console import Console
 
-from tests.bench.machine import Machine
+from service_kit.logs import configurefrom tests.bench.machine import Machine
 from tests.bench.measure import Row
 from tests.rig.run import OpenRun
 
@@ -40,14 +40,19 @@ def table(rows: list[Row]) -> str:
     """Aligned, with bars between the columns."""
     lines = [HEAD, *(row.cells() for row in rows)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(HEAD))]
-    return "\n".join(" | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def main() -> int:
     """Measure and print. The exit code says only whether everything could be measured: nothing here is a test."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES), metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument(
+        "--only", nargs="+", choices=BENCHES, default=list(BENCHES), metavar="NAME", help=", ".join(BENCHES)
+    )
     names = parser.parse_args().only
+    configure("bench", level="CRITICAL")
     run = OpenRun()
     try:
         rows = asyncio.run(measured(Machine(run), names))

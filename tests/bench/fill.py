@@ -5,11 +5,13 @@ Councils are numbered from 301; Bury (351) has as many plans as the others unles
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+import asyncpg
 
 from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import (
@@ -72,35 +74,51 @@ _STAGES = """
 
 async def cases(db: Database, size: int, councils: int = 1) -> list[str]:
     """Cases of case-service with a plan in force; returns up to 10,000 of their ids."""
-    async with db.engine.begin() as connection:
-        await connection.execute(text(_CASES), {"size": size, "councils": councils, "facts": FACTS})
-        found = await connection.execute(text("SELECT id::text FROM cases LIMIT 10000"))
-        ids = list(found.scalars())
-    await _settled(db, "cases")
-    return ids
+    async with _connected(db) as connection:
+        await connection.execute(_with(_CASES, size, councils))
+        await connection.execute("VACUUM ANALYZE cases")
+        return [row[0] for row in await connection.fetch("SELECT id::text FROM cases LIMIT 10000")]
 
 
 async def reviews(db: Database, size: int, councils: int = 1) -> None:
     """Plans of review-scheduler, each with one open annual review and four stages, falling due evenly over a year."""
-    values = {"size": size, "councils": councils, "facts": FACTS}
-    async with db.engine.begin() as connection:
-        await connection.execute(text(_PLANS), values)
-        for statement in (_REVIEWS, _STAGES):
-            await connection.execute(text(statement))
-    await _settled(db, "plan", "review", "stage")
+    async with _connected(db) as connection:
+        for statement in (_PLANS, _REVIEWS, _STAGES):
+            await connection.execute(_with(statement, size, councils))
+        for table in ("plan", "review", "stage"):
+            await connection.execute(f"VACUUM ANALYZE {table}")
 
 
-async def _settled(db: Database, *tables: str) -> None:
-    async with db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        for table in tables:
-            await connection.execute(text(f"VACUUM ANALYZE {table}"))
+def _with(statement: str, size: int, councils: int) -> str:
+    return (
+        statement.replace(":size", str(size))
+        .replace(":councils", str(councils))
+        .replace(":facts", f"'{FACTS}'")
+    )
+
+
+@asynccontextmanager
+async def _connected(db: Database) -> AsyncIterator[Any]:
+    """A connection of its own, which waits as long as a fill takes."""
+    connection = await asyncpg.connect(address_of(db))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def address_of(db: Database) -> str:
+    """The address of a service's PostgreSQL database, for asyncpg."""
+    return db.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 # -- events --------------------------------------------------------------------------------------------------------
 
 SENT_AT = datetime(2026, 9, 14, 8, 0, tzinfo=UTC)
 _PLACE = Placement(urn="900123")
-_WHO = Responsible(responsible_la="351", administering_la="351", icb="QOP", social_care_team="team-a", officer="officer-3")
+_WHO = Responsible(
+    responsible_la="351", administering_la="351", icb="QOP", social_care_team="team-a", officer="officer-3"
+)
 _FACTS = Facts(academic_year="2026/27", year_group=5)
 
 
@@ -111,6 +129,10 @@ def registered(size: int) -> list[Message]:
         message(uuid4(), 1, PlanRegistered(plan_first_made=day, last_concluded=day.replace(year=2026), placement=_PLACE, responsible=_WHO, facts=_FACTS))
         for day in made
     ]  # fmt: skip
+
+
+STEPS = 7
+"""Events of `year_of_reviews` for each plan."""
 
 
 def year_of_reviews(plans: int) -> list[Message]:

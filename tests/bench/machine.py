@@ -20,13 +20,13 @@ from typing import Any
 from uuid import uuid4
 
 from deploy.up.ports import free_port
+from tests.rig import kafka, postgres
+from tests.rig.run import Run
 
 from service_kit.clock import Clock
 from service_kit.service import Running, Service
 from service_kit.settings import Settings
 from service_kit.testing import AUDIENCE, ISSUER, test_keys
-from tests.rig import kafka, postgres
-from tests.rig.run import Run
 
 TODAY = date(2026, 9, 14)
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,12 @@ class Server:
 
     port: int
     tokens: dict[str, str]
+    pid: int = 0
+
+    def cpu(self) -> float:
+        """CPU seconds the server has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def bearer(self, role: str) -> str:
         return f"Bearer {self.tokens[role]}"
@@ -101,7 +107,7 @@ class Machine:
         try:
             assert process.stdout is not None
             tokens = json.loads(process.stdout.readline())
-            yield Server(port, tokens)
+            yield Server(port, tokens, process.pid)
         finally:
             process.terminate()
             process.wait(20)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 Work = Callable[[], Awaitable[float]]
@@ -45,7 +46,14 @@ class Row:
         shown = "–" if self.ratio is None else f"{self.ratio:.2f}"
         goal = self.absolute or ("–" if self.goal is None else f"{self.better} {self.goal:g}")
         verdict = {True: "", False: " (missed)", None: ""}[self.met]
-        return self.name, self.floor, self.ours, "absolute" if self.absolute else shown, goal + verdict, self.note
+        return (
+            self.name,
+            self.floor,
+            self.ours,
+            "absolute" if self.absolute else shown,
+            goal + verdict,
+            self.note,
+        )
 
 
 async def in_turn(*works: Work, rounds: int = ROUNDS, warm: int = 1) -> list[float]:
@@ -63,6 +71,19 @@ async def in_turn(*works: Work, rounds: int = ROUNDS, warm: int = 1) -> list[flo
 def rate_row(name: str, unit: str, floor: float, ours: float, goal: float | None, note: str = "") -> Row:
     """A row of rates, more being better."""
     return Row(name, f"{floor:,.0f} {unit}", f"{ours:,.0f} {unit}", ours / floor, goal, note=note)
+
+
+async def costed(costs: dict[str, list[float]], server: Any, work: Work, requests: int) -> float:
+    """Do the work, and note the CPU seconds that each of its requests cost the server."""
+    before = server.cpu()
+    result = await work()
+    costs.setdefault(str(server.port), []).append((server.cpu() - before) / requests)
+    return result
+
+
+def cpu(floor: float, ours: float) -> str:
+    """What a request costs the server's process, and the ratio that follows from it alone."""
+    return f"CPU {floor * 1000:.2f} / {ours * 1000:.2f} ms = {floor / ours:.2f}"
 
 
 async def seconds(work: Awaitable[object]) -> float:

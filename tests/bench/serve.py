@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from tests.bench.machine import TODAY, settings
+from tests.bench.measure import profiled
 
 from service_kit.clock import Clock
 from service_kit.logs import configure
 from service_kit.protocol import BoundedProtocol
 from service_kit.service import Part
 from service_kit.testing import test_keys, token
-from tests.bench.machine import TODAY, settings
-from tests.bench.measure import profiled
 
 
 def _service(which: str) -> Any:
@@ -54,15 +54,13 @@ def main(which: str, database: str, port: str, folder: str) -> None:
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # log lines are written, to nowhere
     if which.startswith("floor"):
-        from tests.bench.floor import app
+        from tests.bench import floor
 
-        served: Any = app(database)
+        served: Any = floor.on_sqlite(database) if which == "floor-sqlite" else floor.app(database)
         protocol: Any = "httptools"
     else:
         configure(which)
-        built = _service(which).build(
-            settings(Path(folder), database), clock=Clock(TODAY), keys=test_keys()
-        )
+        built = _service(which).build(settings(Path(folder), database), clock=Clock(TODAY), keys=test_keys())
         served, protocol = built.app(frozenset({Part.SERVE})), BoundedProtocol
     config = uvicorn.Config(
         served,

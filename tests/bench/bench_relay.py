@@ -1,0 +1,126 @@
+"""The relay on real Kafka and PostgreSQL: its rate against the bare idempotent producer in batches of 500, and how long
+a single event takes from its commit to the broker's acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from statistics import median, quantiles
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from tests.bench import fill
+from tests.bench.machine import Machine
+from tests.bench.measure import Row, in_turn, profiled, rate_row
+
+from case_service.main import service
+from ehcp_contracts.events import PlanCeased
+from service_kit import Running, publish, uuid7
+from service_kit.bus import Message
+from service_kit.bus.kafka_bus import KafkaBus
+
+EVENTS, SINGLES = 20_000, 150
+
+
+async def bench(machine: Machine) -> list[Row]:
+    prefix = await machine.topics()
+    messages = fill.registered(EVENTS)
+    bus = KafkaBus(machine.kafka.bootstrap, prefix=prefix)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=machine.kafka.bootstrap, acks="all", enable_idempotence=True
+    )
+    await producer.start()
+    async with machine.service(service, bus=bus) as running:
+        with profiled("relay"):
+            bare, ours = await in_turn(
+                partial(_bare, producer, prefix + messages[0].topic, messages),
+                partial(_relayed, running, messages),
+                rounds=3,
+            )
+        await producer.stop()
+        delays = await _delays(running)
+    p50, p99 = median(delays) * 1000, quantiles(delays, n=100)[98] * 1000
+    return [
+        rate_row("relay", "events/s", bare, ours, 0.4, "" if machine.kafka.real else "mock broker"),
+        Row("relay: commit to acknowledged, p50", "–", f"{p50:.1f} ms", p50, 5, "<=", f"p99 {p99:.1f} ms", absolute="<= 5 ms"),
+    ]  # fmt: skip
+
+
+async def _bare(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> float:
+    start = time.perf_counter()
+    for first in range(0, len(messages), 500):
+        sent = [
+            await producer.send(topic, m.value, key=m.key.encode()) for m in messages[first : first + 500]
+        ]
+        await asyncio.gather(*sent)
+    return len(messages) / (time.perf_counter() - start)
+
+
+async def _relayed(running: Running, messages: Sequence[Message]) -> float:
+    await _into_outbox(running, messages)
+    assert running.relay is not None
+    start = time.perf_counter()
+    sent = await running.relay.drain()
+    assert sent == len(messages)
+    return sent / (time.perf_counter() - start)
+
+
+async def _into_outbox(running: Running, messages: Sequence[Message]) -> None:
+    """A backlog, as a burst of commits leaves it."""
+    address = fill.address_of(running.hub.db)
+    connection = await asyncpg.connect(address)
+    now = datetime.now(UTC)
+    await connection.execute("TRUNCATE outbox")
+    rows = [(uuid7(), m.topic, m.key, n, m.value, now) for n, m in enumerate(messages)]
+    columns = ["event_id", "topic", "subject", "sequence", "body", "written_at"]
+    await connection.copy_records_to_table("outbox", records=rows, columns=columns)
+    await connection.execute("VACUUM ANALYZE outbox")
+    await connection.close()
+
+
+async def _delays(running: Running) -> list[float]:
+    """Seconds from commit to acknowledgement of single events, the relay living beside the API."""
+    assert running.relay is not None
+    acknowledged = _Watched(running.relay.bus)
+    running.relay.bus = acknowledged  # type: ignore[assignment]
+    task = asyncio.create_task(running.relay.run())
+    found = []
+    for number in range(SINGLES + 10):
+        case = uuid4()
+        async with running.hub.db.write() as tx:
+            await publish(tx, PlanCeased(ceased_on=datetime.now(UTC).date(), reason="9"), case=case, la="351")
+        committed = time.perf_counter()
+        at = await acknowledged.of(case)
+        if number >= 10:
+            found.append(at - committed)
+        await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return found
+
+
+class _Watched:
+    """The bus, remembering when each case's message was acknowledged."""
+
+    def __init__(self, bus: Any) -> None:
+        self.bus = bus
+        self.at: dict[str, float] = {}
+        self.moved = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Message]) -> list[str | None]:
+        refusals: list[str | None] = await self.bus.publish(messages)
+        self.at |= dict.fromkeys((m.key for m in messages), time.perf_counter())
+        self.moved.set()
+        return refusals
+
+    async def of(self, case: UUID) -> float:
+        async with asyncio.timeout(30):
+            while str(case) not in self.at:
+                self.moved.clear()
+                await self.moved.wait()
+        return self.at[str(case)]
