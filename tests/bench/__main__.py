@@ -10,10 +10,11 @@ import time
 import traceback
 
 from rich.console import Console
-
-from service_kit.logs import configurefrom tests.bench.machine import Machine
+from tests.bench.machine import Machine
 from tests.bench.measure import Row
 from tests.rig.run import OpenRun
+
+from service_kit.logs import configure
 
 BENCHES = (
     "statute", "write", "pages", "embedded", "batch", "relay", "consume", "tick", "rebuild", "dashboard", "startup",

@@ -48,7 +48,7 @@ async def _on(machine: Machine, *, sqlite: bool) -> list[Row]:
                 partial(_floor, by_hand, batches),
                 partial(_new, running, batches, pushed),
                 partial(_again, running, pushed),
-                rounds=3,
+                rounds=1,
             )
     return [
         rate_row(f"Liquid Logic batch, {where}: new cases", "lines/s", lowest, new, 0.5),
