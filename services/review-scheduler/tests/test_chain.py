@@ -301,6 +301,32 @@ async def test_a_notice_before_the_decision_waits_for_it(desk):
     assert (done["status"], done["concluded_on"]) == ("concluded", "2026-08-31")
 
 
+async def test_a_notice_that_no_amendment_followed_does_not_delay_the_conclusion(desk):
+    desk.app.clock.set(date(2026, 11, 10))
+    case = await desk.register()
+    review = await desk.review(case)
+    await desk.post(review, "held", held_on="2026-11-02")
+    await send_notice(desk, case, review, date(2026, 11, 9))
+    concluded = await desk.post(review, "decision", outcome="maintain", notified_on="2026-11-05")
+    assert concluded["concluded_on"] == "2026-11-05"
+    assert (await desk.review(case))["due_on"] == "2027-11-04"
+
+
+async def test_a_notice_concludes_its_review_though_another_of_the_same_day_is_still_undecided(desk):
+    """The school says only after the decision that the meeting served the phase review as well."""
+    desk.app.clock.set(date(2026, 11, 10))
+    case = await desk.register(facts=desk.year_6())
+    annual, phase = await desk.review(case), await desk.review(case, "phase_transfer")
+    await desk.post(annual, "held", held_on="2026-11-02")
+    await desk.post(annual, "decision", outcome="amend", notified_on="2026-11-05")
+    await desk.post(phase, "held", held_on="2026-11-02")
+    await send_notice(desk, case, annual, date(2026, 11, 6))
+    assert (await desk.review(case, "annual", "concluded"))["concluded_on"] == "2026-11-06"
+    assert (await desk.review(case, "phase_transfer"))["status"] == "held"
+    concluded = await desk.post(phase, "decision", outcome="amend", notified_on="2026-11-09")
+    assert (concluded["status"], concluded["concluded_on"]) == ("concluded", "2026-11-09")
+
+
 async def test_a_notice_later_than_four_weeks_is_a_breach(desk):
     """N3: Devon."""
     case = await desk.register(last=date(2025, 12, 1))

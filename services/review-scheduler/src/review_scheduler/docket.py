@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from ehcp_contracts.events import Event, Facts, ReviewKind
+from ehcp_contracts.events import Event, Facts, Outcome, ReviewKind
 from review_scheduler import announcements
 from review_scheduler.domain.dates import Owed, meeting_chain
 from review_scheduler.domain.obligations import (
@@ -223,7 +223,8 @@ class Docket:
         satisfied falls away, and the next review is open at once."""
         for review in together:
             assert review.notified_on is not None
-            concluded_on = max(review.notified_on, review.notice_sent_on or review.notified_on)
+            notice = review.notice_sent_on if review.outcome == Outcome.AMEND else None
+            concluded_on = max(review.notified_on, notice or review.notified_on)
             review.concluded_on = concluded_on
             self._late(review, concluded_on)
             self._close(review, Status.CONCLUDED)

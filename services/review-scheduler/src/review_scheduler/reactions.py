@@ -135,7 +135,8 @@ async def on_amendment_notice_sent(docket: Docket, received: Received[AmendmentN
         each.notice_id, each.notice_sent_on = event.notice_id, event.sent_on
         docket.judge_notice(each, event.sent_on)
     if review.status == Status.DECIDED:
-        docket.conclude(plan, together)
+        # A review of the same day that was recorded later has no decision yet: it goes on, and has the notice.
+        docket.conclude(plan, [each for each in together if each.status == Status.DECIDED])
 
 
 async def on_amendment_issued(docket: Docket, received: Received[AmendmentIssued]) -> None:
