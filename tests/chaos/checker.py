@@ -124,13 +124,8 @@ def snapshots_are_told_in_their_order(evidence: Evidence) -> Found:
     for case, routes in told.items():
         wanted, found = _without_repeats(pushed.get(case, [])), _without_repeats(routes)
         if wanted != found:
-            sort = (
-                MISORDERED
-                if sorted(wanted) == sorted(found)
-                else LOST
-                if len(found) < len(wanted)
-                else DOUBLED
-            )
+            missing, extra = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+            sort = LOST if missing else DOUBLED if extra else MISORDERED
             yield Violation("I2", sort, f"case {case}: pushed {wanted}, told {found}")
 
 

@@ -1,0 +1,204 @@
+"""The planted bugs of the reliability plan (section 10) as a pytest plugin: `PLANTED=B02 pytest -p tests.chaos.planted_bugs`.
+
+Each replaces one piece of the hub by what a careless hand would have written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _b01_auto_commit() -> None:
+    from service_kit.bus import kafka_bus
+
+    kafka_bus.CONSUMER |= {"enable_auto_commit": True, "auto_commit_interval_ms": 100}
+
+
+def _b02_watermark() -> None:
+    from sqlalchemy import select
+
+    from service_kit.relay import BATCH, Relay
+
+    last: dict[int, int] = {}
+
+    async def unpublished(self: Any) -> Sequence[Any]:
+        columns = self.outbox.c
+        query = select(columns.position, columns.topic, columns.subject, columns.body)
+        behind = columns.position > last.get(id(self), 0)
+        async with self.db.read() as session:
+            rows = (await session.execute(query.where(behind).order_by(columns.position).limit(BATCH))).all()
+        if rows:
+            last[id(self)] = rows[-1].position
+        return rows
+
+    Relay._unpublished = unpublished  # type: ignore[method-assign]
+
+
+def _b03_no_check_at_sending() -> None:
+    from notification_service import claims
+
+    claims._obstacle = lambda _: None
+
+
+def _b04_now_in_a_projection() -> None:
+    from service_kit.inbox import Received
+
+    Received.time = property(lambda self: datetime.now(UTC))  # type: ignore[method-assign, assignment]
+
+
+def _b05_redirects_followed() -> None:
+    from notification_service.targets import Outside
+
+    begin = Outside.__init__
+
+    def followed(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        self._client.follow_redirects = True
+
+    Outside.__init__ = followed  # type: ignore[method-assign]
+
+
+def _b06_commit_after_the_answer() -> None:
+    from service_kit.database import Database
+
+    @asynccontextmanager
+    async def write(self: Any) -> AsyncIterator[Any]:
+        session = self._writers()
+        session.info.update(source=self.source, topic=self.topic, clock=self.clock, tables=self.tables)
+        try:
+            yield session
+        except BaseException:
+            await session.rollback()
+            raise
+        task = asyncio.create_task(_commit(session))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    Database.write = write  # type: ignore[method-assign, assignment]
+
+
+async def _commit(session: Any) -> None:
+    await session.commit()
+    await session.close()
+
+
+def _b07_inbox_row_apart_from_the_effect() -> None:
+    from service_kit.inbox import Inbox
+
+    async def whole(self: Any, items: list[Any]) -> bool:
+        return False
+
+    async def single(self: Any, item: Any) -> None:
+        async with self.hub.db.write() as tx:
+            picture = await self._picture(tx, [item])
+            if not self._due(item, picture):
+                return
+            await self._note(tx, [item])
+        async with self.hub.db.write() as tx:
+            await self._react(tx, [item])
+
+    Inbox._whole, Inbox._single = whole, single  # type: ignore[method-assign]
+
+
+def _b08_two_relays() -> None:
+    from service_kit.database import Database
+
+    @asynccontextmanager
+    async def leader(
+        self: Any, role: str, woken: Callable[[], None], *, poll: float = 1.0
+    ) -> AsyncIterator[Callable[[], Any]]:
+        async def still_leading() -> None:
+            """Everybody leads."""
+
+        yield still_leading
+
+    Database.leader = leader  # type: ignore[method-assign, assignment]
+
+
+def _b09_new_id_per_attempt() -> None:
+    from notification_service import signing
+
+    right = signing.headers
+    signing.headers = lambda keys, _, now, body: right(keys, uuid4(), now, body)
+
+
+def _b10_mark_without_token() -> None:
+    from sqlalchemy import update
+    from sqlmodel import col
+
+    from notification_service import ledger
+    from notification_service.channels import Status
+    from notification_service.tables import Delivery
+
+    async def mark(tx: Any, results: Iterable[Any], now: datetime) -> set[Any]:
+        statement = (
+            update(Delivery)
+            .where(col(Delivery.id).in_([result.claim.id for result in results]))
+            .values(status=Status.DELIVERED, delivered_at=now, lease_token=None, leased_until=None)
+            .returning(col(Delivery.id))
+        )
+        return set((await tx.execute(statement)).scalars())
+
+    ledger._mark_delivered = mark
+
+
+def _b11_last_sequence_forgotten() -> None:
+    from sqlalchemy import func, select
+
+    from service_kit.inbox import Inbox
+
+    right = Inbox._picture
+
+    async def picture(self: Any, tx: Any, items: Sequence[Any]) -> Any:
+        found = await right(self, tx, items)
+        inbox = self._inbox.c
+        query = select(inbox.source, inbox.subject, func.max(inbox.sequence))
+        rows = await tx.execute(query.group_by(inbox.source, inbox.subject))
+        found.last = {(source, subject): last for source, subject, last in rows}
+        if not found.last:  # all is pruned: whatever comes first is taken for the first
+            found.last = {item.pair: item.envelope.sequence - 1 for item in items if item.envelope}
+        return found
+
+    Inbox._picture = picture  # type: ignore[method-assign]
+
+
+def _b12_poison_skipped() -> None:
+    from service_kit.inbox import Inbox
+
+    async def forget(self: Any, *_: Any) -> None:
+        """Logged somewhere, and gone."""
+
+    Inbox._store = forget  # type: ignore[method-assign]
+    Inbox._park = forget  # type: ignore[method-assign]
+
+
+PLANT: dict[str, Callable[[], None]] = {
+    "B01": _b01_auto_commit,
+    "B02": _b02_watermark,
+    "B03": _b03_no_check_at_sending,
+    "B04": _b04_now_in_a_projection,
+    "B05": _b05_redirects_followed,
+    "B06": _b06_commit_after_the_answer,
+    "B07": _b07_inbox_row_apart_from_the_effect,
+    "B08": _b08_two_relays,
+    "B09": _b09_new_id_per_attempt,
+    "B10": _b10_mark_without_token,
+    "B11": _b11_last_sequence_forgotten,
+    "B12": _b12_poison_skipped,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plant the bug that the environment names."""
+    if name := os.environ.get("PLANTED"):
+        PLANT[name]()

@@ -1,0 +1,215 @@
+"""The checker turns red for each kind of broken promise. The evidence is made by hand: one pupil, one move, two schools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+from tests.chaos.checker import DOUBLED, LOST, MISORDERED, OTHER, STRANGER, check
+from tests.chaos.evidence import Delivery, Entry, Evidence, Written
+
+CASE, OLD, NEW = "case-1", "900001", "900002"
+SECRET = "whsec_" + "c2VjcmV0" * 4
+BEGAN = 1_800_000_000.0
+
+
+def event(number: int, wire_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"event-{number}",
+        "source": "/case-service",
+        "type": wire_type,
+        "subject": CASE,
+        "sequence": f"{number:010d}",
+        "data": data,
+    }
+
+
+def place(urn: str) -> dict[str, Any]:
+    who = {"responsible_la": "351", "administering_la": "351", "officer": "officer-1"}
+    return {"placement": {"urn": urn}, "responsible": who}
+
+
+ISSUED = event(1, "ehcp.plan-issued.v1", place(OLD))
+MOVED = event(2, "ehcp.placement-changed.v1", place(NEW) | {"previous": {"urn": OLD}})
+
+
+def entry(offset: int, one: dict[str, Any], partition: int = 0) -> Entry:
+    return Entry("ehcp.cases", partition, offset, CASE, json.dumps(one).encode())
+
+
+def pushed(op: str, at: float, urn: str, expect: Any = None) -> list[dict[str, Any]]:
+    route = {"school": urn, "icb": None, "social-care": None, "officer": "officer-1"}
+    intent = {
+        "at": at, "kind": "intent", "op": op, "what": "push", "service": "case", "method": "PUT", "ref": "LL-1",
+        "expect": expect, "route": route,
+    }  # fmt: skip
+    outcome = {
+        "at": at + 1, "kind": "outcome", "op": op, "outcome": "ok", "status": 200, "case": CASE, "sent": at,
+        "service": "case",
+    }  # fmt: skip
+    return [intent, outcome]
+
+
+def request(at: float, urn: str, notice: str, one: dict[str, Any], verdict: Any = 204) -> dict[str, Any]:
+    body = json.dumps(one)
+    headers = {"webhook-id": notice, "webhook-timestamp": str(int(at))}
+    headers["webhook-signature"] = Webhook(SECRET).sign(notice, datetime.fromtimestamp(int(at), UTC), body)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return {
+        "at": at,
+        "partner": f"school-{urn}",
+        "headers": headers,
+        "body": body,
+        "sha256": digest,
+        "verdict": verdict,
+    }
+
+
+def seen_by(urn: str, one: dict[str, Any]) -> dict[str, Any]:
+    """A school's own copy: it never learns of the other school."""
+    kept = {side: {"urn": urn} for side in ("placement", "previous") if one["data"].get(side) == {"urn": urn}}
+    return one | {"data": kept}
+
+
+def school(urn: str) -> list[dict[str, Any]]:
+    name = f"school-{urn}"
+    known = {"at": 0, "kind": "partner", "name": name, "partner_kind": "school", "ref": urn, "id": f"p-{urn}"}
+    return [known, {"at": 0, "kind": "secret", "name": name, "secret": SECRET}]
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    """A run in which every promise was kept."""
+    log = [entry(0, ISSUED), entry(1, MOVED), entry(2, MOVED)]  # the second was sent twice
+    body = {one["id"]: json.dumps(one).encode() for one in (ISSUED, MOVED)}
+    return Evidence(
+        load=[
+            *school(OLD),
+            *school(NEW),
+            *school("900009"),
+            *pushed("op-1", BEGAN, OLD, ["ehcp.plan-issued.v1", {}]),
+            *pushed("op-2", BEGAN + 100, NEW),
+        ],
+        requests=[
+            request(BEGAN + 2, OLD, "n-1", seen_by(OLD, ISSUED), 500),
+            request(BEGAN + 8, OLD, "n-1", seen_by(OLD, ISSUED)),
+            request(BEGAN + 102, OLD, "n-2", seen_by(OLD, MOVED)),
+            request(BEGAN + 103, NEW, "n-3", seen_by(NEW, MOVED)),
+        ],
+        log=log,
+        outbox={
+            "case": [
+                Written(one["id"], "ehcp.cases", CASE, n, body[one["id"]], True)
+                for n, one in enumerate((ISSUED, MOVED), 1)
+            ]
+        },
+        inbox={"reporting": Counter({"event-1": 1, "event-2": 1})},
+        listens={"reporting": ("ehcp.cases",)},
+        parked={"reporting": 0},
+        lag={"reporting": 0},
+        changes=[(CASE, 1, "event-1"), (CASE, 2, "event-2")],
+        versions={CASE: 2},
+        deliveries=[
+            Delivery("n-1", "event-1", f"p-{OLD}", "webhook", "delivered", None),
+            Delivery("n-2", "event-2", f"p-{OLD}", "webhook", "delivered", None),
+            Delivery("n-3", "event-2", f"p-{NEW}", "webhook", "delivered", None),
+        ],
+        routes={"notification": {CASE: (NEW, None, None)}},
+        fingerprints=("same", "same"),
+        cuts=[(BEGAN + 50, BEGAN + 60, 1.0)],
+    )
+
+
+def test_a_run_in_which_every_promise_was_kept_is_green(evidence: Evidence) -> None:
+    assert check(evidence) == []
+
+
+Tamper = Callable[[Evidence], None]
+
+
+def _without(name: str, index: int) -> Tamper:
+    def tamper(evidence: Evidence) -> None:
+        kept = list(getattr(evidence, name))
+        del kept[index]
+        setattr(evidence, name, kept)
+
+    return tamper
+
+
+def _with(name: str, value: Callable[[Evidence], Any]) -> Tamper:
+    return lambda evidence: setattr(evidence, name, value(evidence))
+
+
+def _changed(name: str, index: int, **changes: Any) -> Tamper:
+    def tamper(evidence: Evidence) -> None:
+        items = list(getattr(evidence, name))
+        one = items[index]
+        items[index] = one | changes if isinstance(one, dict) else one._replace(**changes)
+        setattr(evidence, name, items)
+
+    return tamper
+
+
+FRESH = json.dumps(MOVED | {"id": "event-3", "sequence": "0000000003"}).encode()
+SAID_TO_A_STRANGER = request(BEGAN + 4, "900009", "n-4", seen_by("900009", ISSUED))
+SAID_TOO_LATE = request(BEGAN + 300, OLD, "n-5", seen_by(OLD, ISSUED))
+SAID_AFTER_THE_GOODBYE = request(BEGAN + 120, OLD, "n-6", seen_by(OLD, ISSUED))
+TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
+
+
+@pytest.mark.parametrize(
+    ("invariant", "sort", "tamper"),
+    [
+        ("I1", LOST, _changed("load", 6, expect=["ehcp.plan-registered.v1", {}])),
+        ("I1", LOST, _changed("load", 6, method="POST")),
+        ("I1", OTHER, _changed("load", 7, outcome="info")),
+        ("I1", DOUBLED, lambda e: (_changed("load", 9, outcome="fail")(e), setattr(e, "keys", {"op-2": 200}))),
+        ("I2", LOST, _without("changes", 0)),
+        ("I2", LOST, _changed("load", 8, route={"school": "900003", "icb": None, "social-care": None, "officer": "x"})),
+        ("I3", LOST, _with("log", lambda e: e.log[:1])),
+        ("I3", OTHER, _with("log", lambda e: [*e.log, Entry("ehcp.cases", 0, 3, CASE, FRESH)])),
+        ("I3", DOUBLED, _changed("log", 2, value=json.dumps(MOVED, indent=1).encode())),
+        ("I4", MISORDERED, _with("log", lambda e: [e.log[1], e.log[0], e.log[2]])),
+        ("I4", MISORDERED, _changed("log", 2, partition=1)),
+        ("I5", LOST, _with("inbox", lambda _: {"reporting": Counter({"event-1": 1})})),
+        ("I5", DOUBLED, _with("inbox", lambda _: {"reporting": Counter({"event-1": 1, "event-2": 2})})),
+        ("I5", LOST, _with("routes", lambda _: {"notification": {CASE: (OLD, None, None)}})),
+        ("I6", LOST, _without("deliveries", 2)),
+        ("I6", DOUBLED, _with("deliveries", lambda e: [*e.deliveries, e.deliveries[2]._replace(id="n-9")])),
+        ("I6", LOST, _changed("deliveries", 2, status="quarantined")),
+        ("I7", LOST, _without("requests", 3)),
+        ("I7", DOUBLED, _changed("requests", 0, sha256="0" * 64)),
+        ("I7", STRANGER, _changed("deliveries", 0, partner_id=f"p-{NEW}")),
+        ("I7", OTHER, _with("requests", lambda e: [*e.requests, SAID_TO_A_STRANGER])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_TO_A_STRANGER])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_TOO_LATE])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_AFTER_THE_GOODBYE])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, TELLING])),
+        ("I9", OTHER, _with("fingerprints", lambda _: ("live", "rebuilt"))),
+        ("I13", LOST, _with("lag", lambda _: {"reporting": 1})),
+        ("I13", LOST, _with("parked", lambda _: {"reporting": 1})),
+        ("I13", LOST, lambda e: setattr(e, "outbox", {"case": [row._replace(published=False) for row in e.outbox["case"]]})),
+        ("I15", OTHER, _changed("requests", 0, headers={"webhook-id": "n-1", "webhook-timestamp": "1800000002", "webhook-signature": "v1,AAAA"})),
+        ("F20", OTHER, _with("cuts", lambda _: [(BEGAN, BEGAN + 60, 31.0)])),
+        ("F20", OTHER, _with("cuts", lambda _: [(BEGAN, BEGAN + 60, None)])),
+    ],
+)  # fmt: skip
+def test_a_broken_promise_is_found(evidence: Evidence, invariant: str, sort: str, tamper: Tamper) -> None:
+    tamper(evidence)
+    assert (invariant, sort) in {(found.invariant, found.sort) for found in check(evidence)}
+
+
+def test_an_api_error_while_the_broker_is_away_is_the_hubs_fault_unless_the_process_was_dead(
+    evidence: Evidence,
+) -> None:
+    unsure = pushed("op-1", BEGAN + 52, OLD)[1] | {"outcome": "info", "status": 503}
+    evidence.load = [*evidence.load[:7], unsure, *evidence.load[7:]]
+    assert [found.invariant for found in check(evidence)] == ["F20"]
+    evidence.absences = {"case": [(BEGAN + 51, BEGAN + 54)]}
+    assert check(evidence) == []
