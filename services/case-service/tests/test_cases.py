@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -41,6 +41,20 @@ async def test_the_same_key_again_gets_the_stored_answer_and_no_second_case(hub:
     assert len((await hub.officer.get("/v1/cases")).json()["items"]) == 1
     other = await hub.post("/v1/cases", {**BODY, "officer": "officer-4"}, **key)
     assert other.status_code == 422
+
+
+async def test_the_year_taught_at_registration_moves_up_each_september(hub: Any) -> None:
+    """Taught in Year 5 when registered in 2026/27: in the cohort of reg 18 in 2027/28, whatever the age says."""
+    child = {**BODY["child"], "birth_date": "2017-03-02"}  # type: ignore[dict-item]
+    registered = await hub.post("/v1/cases", {**BODY, "child": child, "taught_year_group": 5})
+    assert registered.json()["taught_in"] == "2026/27"
+    plan = {"issued_on": "2026-09-10", "placement": {"urn": "900101"}}
+    issued = await hub.post(f"/v1/cases/{registered.json()['id']}/plan", plan)
+    assert issued.json()["facts"]["phase"] is None
+    hub.app.clock.set(date(2027, 9, 1))
+    await hub.app.run_daily()
+    facts = (await hub.case(registered.json()["id"]))["facts"]
+    assert (facts["year_group"], facts["phase"]) == (6, "primary_to_secondary")
 
 
 async def test_a_second_case_with_the_same_upn_is_a_conflict(hub: Any, upn: Any) -> None:

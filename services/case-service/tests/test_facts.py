@@ -140,3 +140,8 @@ def test_nothing_changes_before_the_day_it_is_said_to_change(
     day_before = next_change(born, today) - timedelta(days=1)
     assert day_before >= today
     assert facts_of(case, PRIMARY, today) == facts_of(case, PRIMARY, day_before)
+
+
+def test_a_plan_that_nobody_ended_stays_at_the_last_year_an_event_can_hold() -> None:
+    """Born in May 1999: 27 on 31 August 2026, which would be year 23."""
+    assert facts_of(a_case(date(1999, 5, 1)), NO_AGES, date(2026, 9, 14)).year_group == 22

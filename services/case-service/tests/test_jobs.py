@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import select
 
 from case_service import bulk, jobs
+from case_service.domain import plan
 from case_service.tables import CaseRow
 
 
@@ -80,3 +81,18 @@ async def test_many_plans_end_in_pieces_and_each_once(hub: Any, snapshot: Any, m
     await jobs.end_plans(hub.app.hub, date(2026, 11, 17))
     ended = [name for name, _ in await hub.events() if name == "plan-ceased"]
     assert len(ended) == 5
+
+
+async def test_a_case_that_a_rule_fails_on_harms_no_other(hub: Any, snapshot: Any) -> None:
+    await hub.batch([snapshot("A"), snapshot("B"), snapshot("C")])
+    ids = [case["id"] for case in (await hub.officer.get("/v1/cases")).json()["items"]]
+
+    def decide(case: Any, where: Any) -> Any:
+        if str(case.id) == ids[1]:
+            raise ValueError("a rule without an answer")
+        return plan.refresh(case, where)
+
+    async with hub.app.hub.db.write() as tx:
+        await bulk.decide_all(tx, CaseRow.la_code == "351", date(2027, 9, 1), decide, who="test")  # type: ignore[arg-type]
+    years = {case["id"]: case["facts"]["academic_year"] for case in [await hub.case(i) for i in ids]}
+    assert years == {ids[0]: "2027/28", ids[1]: "2026/27", ids[2]: "2027/28"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlmodel import col, select
 
 from case_service.tables import ChangeRow
+from ehcp_contracts.events import Outcome, ReviewDecided, ReviewKind
 
 CHILD = {"surname": "Quillfeather", "forename": "Ada", "birth_date": "2021-03-02", "sex": "F"}
 PLACED = {"urn": "900101", "since": "2026-09-01"}
@@ -172,6 +173,26 @@ async def test_dropping_an_amendment_keeps_the_reasons_at_home(hub: Any, snapsho
     assert (seen["state"], seen["reasons"]) == ("dropped", None)
 
 
+async def test_a_review_decided_without_a_meeting_gets_its_notice_without_one(
+    hub: Any, snapshot: Any
+) -> None:
+    """Reg 22(3): eight weeks from the notice; the twelve weeks of a meeting never began."""
+    case_id, review = await hub.a_plan(snapshot()), uuid4()
+    decided = ReviewDecided(
+        review_id=review,
+        kind=ReviewKind.ANNUAL,
+        outcome=Outcome.AMEND,
+        notified_on=date(2026, 9, 1),
+        decision_due=date(2027, 4, 30),
+    )
+    await hub.app.deliver(decided, case=UUID(case_id), la="351", source="/review-scheduler")
+    await hub.app.settle()
+    body = {"sent_on": "2026-09-02", "review_id": str(review)}
+    sent = await hub.post(f"/v1/cases/{case_id}/amendment-notices", body)
+    assert sent.status_code == 201, sent.text
+    assert (sent.json()["meeting_on"], sent.json()["final_due"]) == (None, "2026-10-28")
+
+
 async def test_a_second_notice_while_one_is_open_is_refused(hub: Any, snapshot: Any) -> None:
     case_id = await hub.a_plan(snapshot())
     url = f"/v1/cases/{case_id}/amendment-notices"
@@ -213,6 +234,18 @@ async def test_a_notice_of_another_case_is_not_found(hub: Any, snapshot: Any) ->
 
 
 # -- ceasing -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_decision_whose_time_to_appeal_cannot_be_counted_yet_is_refused(
+    hub: Any, snapshot: Any
+) -> None:
+    """The bank holidays of 2029 are not published: a refusal that says so, not a 500."""
+    case_id = await hub.a_plan(snapshot())
+    hub.app.clock.set(date(2028, 11, 20))
+    url = f"/v1/cases/{case_id}/cease"
+    await hub.post(url, {"stage": "consult", "notified_on": "2028-11-01"})
+    refused = await hub.post(url, {"notified_on": "2028-11-20", "reason": "2"})
+    assert (refused.status_code, codes(refused)) == (409, ["calendar-missing"])
 
 
 async def test_a_plan_ceases_in_two_stages_and_only_when_the_time_to_appeal_is_over(

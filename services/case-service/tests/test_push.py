@@ -169,6 +169,12 @@ async def test_a_field_that_is_not_mapped_is_refused(hub: Any, snapshot: Any, fi
         ({"version": True}, "whole-number"),
         ({"taught_in": "2026/28"}, "academic-year-format"),
         ({"officer": "Mr Oak of the council"}, "ref-format"),
+        # What no event can carry is refused here, not by the event.
+        ({"officer": "o" * 41}, "too-long"),
+        ({"social_care_team": "team.a"}, "ref-format"),
+        ({"icb": "QOPQOPQ"}, "ods-code-format"),
+        ({"taught_year_group": 5, "taught_in": "2099/00"}, "taught-year"),
+        ({"taught_year_group": 21, "taught_in": "2014/15"}, "taught-year"),
     ],
 )
 async def test_what_cannot_be_right_is_refused_by_its_rule(

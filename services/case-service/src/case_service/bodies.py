@@ -68,7 +68,13 @@ _ACADEMIC_YEAR = re.compile("|".join(f"{y}/{(y + 1) % 100:02d}" for y in range(2
 Ref = Annotated[
     str, Text(64), _matching(REF, "ref-format", "This must be a reference of letters and digits.")
 ]
-"""A council's or source's own opaque reference: never a name."""
+"""A source's own opaque reference: never a name."""
+
+PARTY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
+PartyRef = Annotated[
+    str, Text(40), _matching(PARTY, "ref-format", "This must be a reference of letters, digits and hyphens.")
+]
+"""A council's reference of a team or an officer, as events carry it (`ehcp_contracts.fields.OpaqueRef`)."""
 
 Postcode = Annotated[
     str, Text(8), _matching(_POSTCODE, "postcode-format", "This must be a postcode such as BL9 0SW.")
@@ -122,8 +128,8 @@ class RegisterCase(Body):
     primary_need: StrictEnum[Need] | None = None
     taught_year_group: YearGroup | None = None
     icb: OdsCode | None = None
-    social_care_team: Ref | None = None
-    officer: Ref | None = None
+    social_care_team: PartyRef | None = None
+    officer: PartyRef | None = None
 
     @property
     def administered_by(self) -> str:
@@ -207,8 +213,8 @@ class ChangePlacement(Body):
 
     placement: PlacementIn | None = None
     icb: OdsCode | None = None
-    social_care_team: Ref | None = None
-    officer: Ref | None = None
+    social_care_team: PartyRef | None = None
+    officer: PartyRef | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:

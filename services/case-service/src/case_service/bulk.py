@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from uuid import UUID
 
+import structlog
 from sqlalchemy import ColumnElement, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service.domain.case import Case, Circumstances, Decision
 from case_service.store import CASES, circumstances, load, save
 
+log = structlog.get_logger(__name__)
 CHUNK = 500
 Decide = Callable[[Case, Circumstances], Decision | None]
 
@@ -43,5 +45,14 @@ async def decide_some(
     quicker."""
     cases = await load(session, CASES.c.id.in_(ids) & where)
     about = await circumstances(session, today, [case.urn for case in cases])
-    decisions = [decision for case in cases if (decision := decide(case, about)) is not None]
+    decisions = [decision for case in cases if (decision := _decided(case, about, decide)) is not None]
     await save(session, decisions, who=who, today=today)
+
+
+def _decided(case: Case, about: Circumstances, decide: Decide) -> Decision | None:
+    """A case that a rule fails on waits for the next run, and harms no other."""
+    try:
+        return decide(case, about)
+    except Exception as error:
+        log.error("a case could not be decided", case=str(case.id), error=type(error).__name__)
+        return None

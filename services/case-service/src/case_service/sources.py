@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from case_service.bodies import AcademicYear, Child, Need, PlacementIn, Ref, YearGroup
+from case_service.bodies import AcademicYear, Child, Need, PartyRef, PlacementIn, Ref, YearGroup
 from case_service.domain.snapshot import Snapshot
 from ehcp_contracts.events import CeaseReason
 from service_kit.strict import Body, BoundedInt, IsoDate, LaCode, OdsCode, StrictEnum, fault
@@ -57,8 +57,8 @@ class SourceCase(Body):
     taught_in: AcademicYear | None = None
     primary_need: StrictEnum[Need] | None = None
     icb: OdsCode | None = None
-    social_care_team: Ref | None = None
-    officer: Ref | None = None
+    social_care_team: PartyRef | None = None
+    officer: PartyRef | None = None
 
 
 class SourceLine(SourceCase):

@@ -382,6 +382,6 @@ Urn = Annotated[str, _shaped(r"[1-9][0-9]{5}", "urn-format", "This must be a URN
 LaCode = Annotated[
     str, _shaped(r"[0-9]{3}", "la-code-format", "This must be a council's three-digit code, as text.")
 ]
-OdsCode = Annotated[str, _shaped(r"[A-Z0-9]{3,10}", "ods-code-format", "This must be an ODS code.")]
+OdsCode = Annotated[str, _shaped(r"[A-Z0-9]{3,6}", "ods-code-format", "This must be an ODS code.")]
 Upn = Annotated[str, AfterValidator(_upn)]
 NhsNumber = Annotated[str, AfterValidator(_nhs_number)]

@@ -47,11 +47,12 @@ def send_notice(
     """Send an amendment notice, for a review decided "amend" or without one.
 
     Raises Refusal: "conflict" when another notice is open, when a review waits for its notice and is not named, or
-    when the plan's state forbids it; "validation" for impossible days or a review whose meeting is unknown.
+    when the plan's state forbids it; "validation" for impossible days or a review whose meeting is unknown
+    (one decided without a meeting is known to have none: only the eight weeks run).
     """
     awaited = _awaited(amendments, review_id)
     meeting_on = meeting_on or (awaited.meeting_on if awaited else None) or _meeting_of(case, review_id)
-    if review_id is not None and meeting_on is None:
+    if review_id is not None and meeting_on is None and awaited is None:
         raise Refusal("validation", errors=[Fault("/meeting_on", "meeting-required", _MEETING_REQUIRED)])
     _check_notice(case, meeting_on, sent_on, served_on, where)
     status = steps.notice(case, sent_on, awaited=awaited is not None)

@@ -15,7 +15,7 @@ from case_service.domain.case import Case, CaseStatus, Change, Circumstances, De
 from case_service.domain.plausible import Day, check
 from case_service.domain.settle import settle
 from ehcp_contracts.events import CeaseNotified, CeaseReason, PlanCeased
-from send_statute import evaluate
+from send_statute import MissingHolidayYear, evaluate
 from service_kit.problems import Fault, Refusal
 
 
@@ -125,7 +125,10 @@ def _notified(
 
 def _in_force_to(notified_on: date, certificate_on: date | None) -> date:
     facts = {"notice_sent": notified_on, "mediation_certificate": certificate_on}
-    return date.fromisoformat(evaluate("cease_effective", facts)["in_force_to"])
+    try:
+        return date.fromisoformat(evaluate("cease_effective", facts)["in_force_to"])
+    except MissingHolidayYear:
+        raise steps.calendar_missing("/notified_on") from None
 
 
 def _check(case: Case, where: Circumstances, on: date, not_before: date | None, code: str) -> None:

@@ -11,6 +11,8 @@ from ehcp_contracts.events import Facts, Phase
 from send_statute import Policy, academic_year, evaluate
 
 SEPTEMBER = 9
+FIRST_YEAR, LAST_YEAR = -5, 22
+"""The year groups that an event can hold (`ehcp_contracts.fields.YearGroup`)."""
 
 
 def facts_of(case: Case, ages: Ages, today: date, policy: Policy | None = None) -> Facts:
@@ -26,7 +28,8 @@ def facts_of(case: Case, ages: Ages, today: date, policy: Policy | None = None) 
     transfer_on = date(_start(year) + 1, SEPTEMBER, 1) if cohort["phase"] else None
     return Facts(
         academic_year=year,
-        year_group=cohort["effective_ncy"],
+        # A plan that nobody ended goes on ageing: it stays at the last year, and stops no other case.
+        year_group=max(FIRST_YEAR, min(cohort["effective_ncy"], LAST_YEAR)),
         phase=Phase(cohort["phase"]) if cohort["phase"] else None,
         transfer_on=transfer_on,
         phase_due=_day(cohort["strict_due"]),

@@ -21,7 +21,9 @@ def register(case: Case, where: Circumstances) -> Decision:
     """Take a child's case into the register, before any plan. Nothing is told outside: there is no plan to review."""
     check([Day("/child/birth_date", case.birth_date, None)], birth_date=case.birth_date, today=where.today)
     check_placement(case, where, "/placement")
-    return Decision(before=None, after=replace(case, version=1), changes=(Change("registered"),))
+    stated = where.academic_year if case.taught_year_group is not None else None
+    after = replace(case, version=1, taught_in=stated)
+    return Decision(before=None, after=after, changes=(Change("registered"),))
 
 
 def issue_plan(

@@ -25,6 +25,7 @@ MESSAGES = {
     "cease-before-consultation": "The decision to cease cannot be older than the consultation on it.",
     "certificate-before-notice": "The mediation certificate cannot be older than the notice.",
     "age25": "A plan ends with the academic year of the 25th birthday, at the latest before the 26th.",
+    "taught-year": "Counted from that academic year, this is no year group today.",
     "before-part3": "There were no EHC plans before 1 September 2014.",
 }
 

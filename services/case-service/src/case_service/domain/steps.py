@@ -103,9 +103,14 @@ def _take(name: str, state: str, event: str, pointer: str, facts: dict[str, Any]
     except IllegalStep as step:
         raise Refusal("conflict", errors=[Fault(pointer, step.clause, _sentence(step.reason))]) from None
     except MissingHolidayYear:
-        message = "The bank holidays of that year are not loaded, so the time to appeal cannot be counted."
-        raise Refusal("conflict", errors=[Fault(pointer, "calendar-missing", message)]) from None
+        raise calendar_missing(pointer) from None
     return _STATUSES[reached]
+
+
+def calendar_missing(pointer: str) -> Refusal:
+    """The refusal of a step whose days need bank holidays that are not known yet."""
+    message = "The bank holidays of that year are not loaded, so the time to appeal cannot be counted."
+    return Refusal("conflict", errors=[Fault(pointer, "calendar-missing", message)])
 
 
 def _sentence(reason: str) -> str:
