@@ -106,7 +106,6 @@ def test_s10_each_role_and_action_is_as_written_down(role: str, action: str) -> 
 def test_the_table_names_only_roles_there_are() -> None:
     assert {role for row in POLICY.values() for role in row} <= ROLES
     assert all(POLICY.values())
-    assert len(POLICY) == 41
 
 
 @pytest.mark.parametrize("role", ["", "admin", "OFFICER", "officer ", "everyone", "__class__"])
