@@ -127,7 +127,7 @@ def filled(path: str, ids: dict[str, str], role: str = "school") -> str:
 
 
 def missing(path: str, ids: dict[str, str]) -> str:
-    return filled(path, {name: MISSING for name in ids} | {"urn": "999998"})
+    return filled(path, dict.fromkeys(ids, MISSING) | {"urn": "999998"})
 
 
 # A valid body for each route that changes an object, so that only the object decides the answer.
@@ -177,7 +177,7 @@ async def test_a_role_that_may_never_do_a_thing_gets_403_and_nobody_gets_in_with
     routes = all_routes(house)
     assert len(routes) > 40
     wrong: list[str] = []
-    ids = {name: MISSING for name in (*HOME, "case_id", "notice_id", "review_id", "urn")}
+    ids = dict.fromkeys((*HOME, "case_id", "notice_id", "review_id", "urn"), MISSING)
     ids |= {
         f"{thing}:{kind}": MISSING
         for thing in ("partner", "subscription", "delivery")

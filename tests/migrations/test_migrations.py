@@ -49,11 +49,14 @@ async def test_migrations_give_exactly_the_tables_of_the_code(service: Service, 
     assert await migrate.is_current(db, service.package, service.metadata)
 
 
-async def test_migrations_run_twice_and_by_two_processes_at_once(service: Service, url: str, db: Database) -> None:
+async def test_migrations_run_twice_and_by_two_processes_at_once(
+    service: Service, url: str, db: Database
+) -> None:
     await migrate.upgrade(db, service.package, service.metadata)
     other = Database(url, service.metadata)
     await asyncio.gather(
-        migrate.upgrade(db, service.package, service.metadata), migrate.upgrade(other, service.package, service.metadata)
+        migrate.upgrade(db, service.package, service.metadata),
+        migrate.upgrade(other, service.package, service.metadata),
     )
     await other.close()
     assert await migrate.is_current(db, service.package, service.metadata)
