@@ -49,6 +49,43 @@ async def ready_for(desk, step):
 # --- who sees what ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("role", "shown"),
+    [
+        ("officer", {"urn": "900001", "icb": "QOP", "social_care_team": "team-a"}),
+        ("school", {"urn": "900001", "icb": None, "social_care_team": None}),
+        ("icb", {"urn": None, "icb": "QOP", "social_care_team": None}),
+        ("social-care", {"urn": None, "icb": None, "social_care_team": "team-a"}),
+    ],
+)
+async def test_health_and_social_care_never_learn_the_school_nor_the_school_who_else_is_there(
+    desk, role, shown
+):
+    """security.md section 1: school and address never in notices or lists."""
+    await desk.register()
+    client = desk.app.as_(role, **OWN[role])
+    (listed,) = (await client.get("/v1/reviews")).json()["items"]
+    read = (await client.get(f"/v1/reviews/{listed['id']}")).json()
+    assert {name: listed[name] for name in shown} == {name: read[name] for name in shown} == shown
+
+
+@pytest.mark.parametrize("role", ["icb", "social-care"])
+async def test_a_filter_does_not_tell_the_school_that_the_answer_leaves_out(desk, role):
+    await desk.register()
+    answer = await desk.app.as_(role, **OWN[role]).get("/v1/reviews", params={"urn": "900001"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/urn")
+
+
+async def test_a_team_of_the_same_name_in_another_council_sees_nothing(desk):
+    """Two councils may both have a `team-a`."""
+    await desk.register(responsible_la="352", administering_la="352")
+    client = desk.app.as_("social-care", org="team-a", las=("351",))
+    assert (await client.get("/v1/reviews")).json()["items"] == []
+    assert (
+        len((await desk.app.as_("social-care", org="team-a", las=()).get("/v1/reviews")).json()["items"]) == 1
+    )
+
+
 @pytest.mark.parametrize("role", READING)
 async def test_everyone_sees_only_their_own_in_the_list(desk, role):
     mine = await desk.register()

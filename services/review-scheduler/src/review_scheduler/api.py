@@ -125,9 +125,11 @@ class OfficerView(View):
     due_in_30_days: int
 
 
-def _view(row: Any, missed: list[str], today: date) -> ReviewView:
-    """From a row of the list, or a `Review`."""
+def _view(row: Any, missed: list[str], ctx: Ctx) -> ReviewView:
+    """From a row of the list, or a `Review`, as this caller may see it."""
+    today = ctx.clock.today()
     shown = {name: getattr(row, name) for name in _COLUMNS}
+    shown |= dict.fromkeys(queries.UNTOLD.get(ctx.caller.role, ()))
     overdue = row.closed_on is None and row.due_on < today
     return ReviewView(
         **shown,
@@ -194,11 +196,10 @@ async def list_reviews(
     """Reviews, by due date; with `updated_since`, by the time of their last change."""
     wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since)
     rows, missed = await queries.list_reviews(ctx, wanted, paging)
-    today = ctx.clock.today()
     page = paging.page(
         rows,
         key=lambda row: (row.updated_at if updated_since else row.due_on, row.id),
-        view=lambda row: _view(row, missed.get(row.id, []), today),
+        view=lambda row: _view(row, missed.get(row.id, []), ctx),
     )
     return ctx.answer(200, page)
 
@@ -207,7 +208,7 @@ async def list_reviews(
 async def read_review(review_id: UUID, ctx: Ctx) -> Response:
     """One review; its version is the ETag."""
     review, missed = await queries.read_review(ctx, review_id)
-    return ctx.answer(200, _view(review, missed, ctx.clock.today()), etag=review.version)
+    return ctx.answer(200, _view(review, missed, ctx), etag=review.version)
 
 
 @router.get(
@@ -275,5 +276,5 @@ async def list_officers(ctx: Ctx, paging: Paging) -> Response:
 
 def _changed(ctx: Ctx, tx: Any, changed: commands.Changed) -> Response:
     review: Review = changed.review
-    answer: Response = tx.answer(200, _view(review, changed.missed, ctx.clock.today()), etag=review.version)
+    answer: Response = tx.answer(200, _view(review, changed.missed, ctx), etag=review.version)
     return answer

@@ -42,16 +42,36 @@ def _own(table: type[Review | Plan], column: str) -> Any:
     return lambda caller: getattr(table, column) == (caller.org_id or "")
 
 
+def _own_team(table: type[Review | Plan]) -> Any:
+    """A team is named within its council, and two councils may both have a `team-a`: a token that names councils is
+    held to them."""
+
+    def rows(caller: Caller) -> ColumnElement[bool]:
+        mine: ColumnElement[bool] = _own(table, "social_care_team")(caller)
+        return and_(mine, _of_council(table, sorted(caller.las))) if caller.las else mine
+
+    return rows
+
+
 def _scopes(table: type[Review | Plan]) -> dict[Predicate, Any]:
     return {
         Predicate.own_la: _own_la(table),
         Predicate.own_school: _own(table, "urn"),
         Predicate.own_area: _own(table, "icb"),
-        Predicate.own_team: _own(table, "social_care_team"),
+        Predicate.own_team: _own_team(table),
     }
 
 
 SCOPES = {Review: _scopes(Review), Plan: _scopes(Plan)}
+
+
+UNTOLD = {
+    "school": ("icb", "social_care_team"),
+    "icb": ("urn", "setting", "social_care_team"),
+    "social-care": ("urn", "setting", "icb"),
+}
+"""What a role is not told of its own reviews: where a child goes to school is neither in a notice nor in a list of
+health or social care (security.md, section 1), and a school does not learn who else works with the family."""
 
 
 class StatusFilter(StrEnum):
@@ -90,6 +110,7 @@ async def list_reviews(
     missed before it arrived here."""
     order = sort_columns(wanted)
     check_cursor(wanted, paging)
+    check_filters(wanted, ctx.caller)
     query = select(*SHOWN).where(
         ctx.visible(Review), *_conditions(wanted, ctx.clock.today()), paging.after(*order)
     )
@@ -110,6 +131,13 @@ def check_cursor(wanted: Wanted, paging: PageRequest) -> None:
             "bad-parameter",
             errors=[Fault("/cursor", "cursor", "This cursor belongs to another order of the list.")],
         )
+
+
+def check_filters(wanted: Wanted, caller: Caller) -> None:
+    """A filter must not tell what the answer leaves out."""
+    if wanted.urn and "urn" in UNTOLD.get(caller.role, ()):
+        message = "Reviews cannot be narrowed by school here."
+        raise Refusal("bad-parameter", errors=[Fault("/urn", "not-offered", message)])
 
 
 def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
