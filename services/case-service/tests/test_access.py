@@ -179,3 +179,17 @@ def test_every_path_of_this_service_stands_under_its_prefixes() -> None:
     paths = [route.path for router in service.routers for route in router.routes]  # type: ignore[attr-defined]
     assert len(paths) >= 17
     assert all(path.startswith(tuple(service.paths)) for path in paths)
+
+
+async def test_a_school_does_not_learn_which_care_team_works_with_the_family(hub: Any, snapshot: Any) -> None:
+    """As in its notices: neither the team nor that it changed."""
+    case_id = await hub.a_plan(snapshot())
+    await hub.push(snapshot(version=2, social_care_team="team-b"))
+    school = hub.app.as_("school", org=OWN_SCHOOL, las=())
+    (listed,) = (await school.get("/v1/cases")).json()["items"]
+    read = (await school.get(f"/v1/cases/{case_id}")).json()
+    for seen in (listed["responsible"], read["responsible"]):
+        assert (seen["social_care_team"], seen["icb"], seen["officer"]) == (None, None, "officer-3")
+    history = (await school.get(f"/v1/cases/{case_id}/history")).json()["items"]
+    assert [entry["fields"] for entry in history][1:] == [[]]
+    assert (await hub.case(case_id))["responsible"]["social_care_team"] == "team-b"

@@ -111,11 +111,16 @@ async def read_history(ctx: Context, case_id: UUID, paging: PageRequest) -> Resp
     query = select(CHANGES).where(CHANGES.c.case_id == case_id, paging.after(CHANGES.c.version))
     async with ctx.read() as session:
         rows = (await session.execute(query.order_by(CHANGES.c.version).limit(paging.fetch))).mappings().all()
-    hidden = {"who": None} if ctx.caller.role == "school" else {}
-    page = paging.page(
-        rows, lambda row: (row["version"],), lambda row: views.HistoryEntry(**{**row, **hidden})
-    )
+    page = paging.page(rows, lambda row: (row["version"],), lambda row: _entry(ctx, row))
     return ctx.answer(200, page)
+
+
+def _entry(ctx: Context, row: RowMapping) -> views.HistoryEntry:
+    entry = views.HistoryEntry(**row)
+    if ctx.caller.role != "school":
+        return entry
+    fields = [name for name in entry.fields if name not in views.UNTOLD]
+    return entry.model_copy(update={"who": None, "fields": fields})
 
 
 async def list_corrections(ctx: Context, case_id: UUID, paging: PageRequest) -> Response:

@@ -164,6 +164,10 @@ class PushResult(View):
     source_version: int
 
 
+UNTOLD = ("icb", "social_care_team")
+"""What a school is not told, here as in its notices: who else works with the family."""
+
+
 def case_view(case: Case, updated_at: datetime, *, role: str) -> CaseView:
     """A case as this role sees it."""
     school = role == "school"
@@ -173,7 +177,7 @@ def case_view(case: Case, updated_at: datetime, *, role: str) -> CaseView:
         updated_at=updated_at,
         status=case.status.value,
         child=_child_view(case, school),
-        responsible=case.responsible,
+        responsible=case.responsible.model_copy(update=dict.fromkeys(UNTOLD)) if school else case.responsible,
         placement=case.placement,
         plan=_plan_view(case),
         facts=case.facts,
