@@ -296,6 +296,22 @@ async def test_replay_after_a_fix_restores_the_order_of_the_case(toy: Toy, inbox
     assert await inbox.parked() == {}
 
 
+async def test_a_gap_that_became_poison_closes_when_what_was_missing_came_behind_it(
+    toy: Toy, inbox: Inbox
+) -> None:
+    """Event 1 was lost and republished a day later: parked behind 2, it is what 2 waits for."""
+    case = uuid4()
+    await inbox.take([event(case, 2), event(case, 3)])
+    parked = toy.hub.db.tables["parked"]
+    async with toy.hub.db.write() as tx:
+        await tx.execute(parked.update().values(parked_at=datetime(2026, 8, 31, 7, 59, tzinfo=UTC)))
+    await inbox.sweep()
+    await inbox.take([event(case, 1)])
+    assert await inbox.parked() == {"poison": 2, "behind": 1}
+    assert await inbox.release(str(case), poison=True) == 3
+    assert await toy.heard(case) == [1, 2, 3]
+
+
 async def test_an_event_that_waits_for_its_case_is_applied_when_the_case_moves(
     toy: Toy, inbox: Inbox
 ) -> None:

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -106,6 +106,14 @@ class _Fault(Exception):
 
     def __init__(self, reason: str, state: State = State.POISON) -> None:
         self.reason, self.state = reason, state
+
+
+class _Retried(Enum):
+    """What became of a parked event: `NOT_YET` waits for another one, which may have been parked behind it."""
+
+    APPLIED = auto()
+    NOT_YET = auto()
+    FAILED = auto()
 
 
 class _Again(Exception):
@@ -390,13 +398,14 @@ class Inbox:
                 continue
             if holds_all and not poison:
                 break
-            if await self._retry(row):
-                applied += 1
-            elif holds_all:
-                break
+            match await self._retry(row):
+                case _Retried.APPLIED:
+                    applied += 1
+                case _Retried.FAILED if holds_all:
+                    break
         return applied
 
-    async def _retry(self, row: Any) -> bool:
+    async def _retry(self, row: Any) -> _Retried:
         item = _read(Record(row.topic, 0, 0, row.subject, row.body))
         try:
             async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
@@ -404,16 +413,16 @@ class Inbox:
                     delete(self._parked).where(self._parked.c.position == row.position)
                 )
                 if gone.rowcount == 0:  # another replica released it
-                    return True
+                    return _Retried.APPLIED
                 picture = await self._picture(tx, [item])
                 picture.poisoned.clear()
                 picture.stuck.clear()
                 if self._due(item, picture):
                     await self._note(tx, [item])
                     await self._react(tx, [item])
-            return True
+            return _Retried.APPLIED
         except (Defer, _Fault, _Again, Unavailable):
-            return False
+            return _Retried.NOT_YET
         except Exception as error:
             log.warning("parked event failed again", error=type(error).__name__)
             async with self.hub.db.write() as tx:
@@ -422,7 +431,7 @@ class Inbox:
                     .where(self._parked.c.position == row.position)
                     .values(attempts=self._parked.c.attempts + 1, detail=type(error).__name__)
                 )
-            return False
+            return _Retried.FAILED
 
     async def _parked_rows(self, subject: str) -> Sequence[Any]:
         async with self.hub.db.read() as session:
