@@ -20,7 +20,7 @@ from case_service.sources import SourceCase, SourceLine, snapshot_of
 from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, load, save
 from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
-from service_kit.database import in_chunks, upsert
+from service_kit.database import among, in_chunks, upsert
 from service_kit.ids import uuid7
 from service_kit.problems import Fault, Refusal
 
@@ -111,10 +111,11 @@ async def _known(session: AsyncSession, batch: Sequence[Snapshot], today: date) 
     refs, las = sorted({ref for _, ref in keys}), sorted({la for la, _ in keys})
     sources = {s.source for s in batch}
     found = await load(
-        session, CASES.c.source.in_(sources) & CASES.c.source_la.in_(las) & CASES.c.source_ref.in_(refs)
+        session,
+        CASES.c.source.in_(sources) & CASES.c.source_la.in_(las) & among(session, CASES.c.source_ref, refs),
     )
     cases = {(c.source_la or "", c.source_ref or ""): c for c in found}
-    moving = [c.id for c in found if _moves(c, batch)]
+    moving = _moving(found, batch)
     where = await circumstances(
         session, today, [*(s.mapped["urn"] for s in batch), *(case.urn for case in found)]
     )
@@ -122,21 +123,23 @@ async def _known(session: AsyncSession, batch: Sequence[Snapshot], today: date) 
     return Known(cases, await amendments_of(session, moving), where, upns)
 
 
-def _moves(case: Case, batch: Sequence[Snapshot]) -> bool:
-    """Whether the amendments of this case matter: only where the source's notice date moved."""
+def _moving(found: Sequence[Case], batch: Sequence[Snapshot]) -> list[UUID]:
+    """The cases whose amendments matter: only where the source's notice date moved. A chunk has each key once."""
+    sent = {(s.la, s.ref): s for s in batch}
+    pairs = ((case, sent.get((case.source_la or "", case.source_ref or ""))) for case in found)
+    return [case.id for case, snapshot in pairs if snapshot and _moves(case, snapshot)]
+
+
+def _moves(case: Case, snapshot: Snapshot) -> bool:
     before = (case.source_mapped or {}).get("notice_sent_on")
-    return any(
-        s.mapped["notice_sent_on"] != before
-        for s in batch
-        if (s.la, s.ref) == (case.source_la, case.source_ref)
-    )
+    return bool(snapshot.mapped["notice_sent_on"] != before)
 
 
 async def _upns(session: AsyncSession, upns: Sequence[str]) -> dict[tuple[str, str], UUID]:
     found: dict[tuple[str, str], UUID] = {}
     for some in in_chunks(upns):
         rows = await session.execute(
-            select(CASES.c.la_code, CASES.c.upn, CASES.c.id).where(CASES.c.upn.in_(some))
+            select(CASES.c.la_code, CASES.c.upn, CASES.c.id).where(among(session, CASES.c.upn, some))
         )
         found |= {(la, upn): case_id for la, upn, case_id in rows}
     return found
@@ -186,7 +189,7 @@ async def _settle_quarantine(session: AsyncSession, accepted: Sequence[Decision]
     refs = sorted({ref for _, ref in taken if ref})
     query = select(held.id, held.source_la, held.ref, held.version).where(
         held.source.in_(sorted({d.after.source for d in accepted if d.after.source})),
-        held.ref.in_(refs),
+        among(session, held.ref, refs),
         held.settled_at.is_(None),
     )
     rows = (await session.execute(query)).all()
