@@ -23,8 +23,8 @@ SIZES = (32_000, 320_000)
 DAYS = 8
 _ONLY_DUE = (
     "DELETE FROM stage WHERE state <> 'pending' OR \"on\" > CAST(:last AS date)",
-    "DELETE FROM review WHERE id NOT IN (SELECT review_id FROM stage)",
-    "DELETE FROM plan WHERE case_id NOT IN (SELECT case_id FROM review)",
+    "DELETE FROM review WHERE NOT EXISTS (SELECT FROM stage WHERE review_id = id)",
+    "DELETE FROM plan p WHERE NOT EXISTS (SELECT FROM review r WHERE r.case_id = p.case_id)",
 )
 
 
