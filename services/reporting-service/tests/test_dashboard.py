@@ -52,8 +52,9 @@ async def test_the_headlines_say_what_was_counted_by_hand(hub: Harness) -> None:
     for line in (
         "Bury, academic year 2026/27",
         "Plans in force 6 5 own and 1 kept for other councils",
-        "Due in November 1 0 already completed",
         "Overdue now 2 1 of them have never had a review",
+        "Reviewed in the last 12 months 50.0% 2 of 4 plans at least 12 months old",
+        "Due in November 1 0 already completed",
         "Completed 50.0% 2 of 4 concluded or past their date",
         "In time 25.0% 1 of 4 judged so far",
     ):
@@ -126,7 +127,7 @@ async def test_an_empty_register_says_so(tmp_path: Path) -> None:
 
 
 async def test_other_years_days_councils_and_phases_can_be_asked_for(hub: Harness) -> None:
-    assert "Completed – None has fallen due yet" in (await page(hub, "/dashboard?academic_year=2027/28")).text
+    assert "Completed – None to judge yet" in (await page(hub, "/dashboard?academic_year=2027/28")).text
     assert "Overdue now 0 Nothing is overdue" in (await page(hub, "/dashboard?as_at=2026-09-01")).text
     assert "all academic years" in (await page(hub, "/dashboard?academic_year=all&phase=&as_at=")).text
     assert "Plans in force 1" in (await page(hub, "/dashboard?phase=primary_to_secondary")).text
@@ -151,6 +152,14 @@ async def test_the_list_behind_a_number_shows_its_cases(hub: Harness, bury: Any)
         "There are no such cases."
         in (await page(hub, "/dashboard/measures/K12?part=missed&academic_year=2030/31")).text
     )
+
+
+async def test_the_list_of_plans_not_reviewed_in_12_months_says_so(hub: Harness) -> None:
+    missed = await page(hub, "/dashboard/measures/reviewed-12m?part=missed")
+    assert missed.text.count("Not reviewed ") == 2
+    assert "24 Nov 2026" in missed.text
+    young = await page(hub, "/dashboard/measures/reviewed-12m?part=not_yet_due")
+    assert young.text.count("Not yet 12 months old ") == 2
 
 
 async def test_a_long_list_has_a_next_page_that_keeps_the_choice(hub: Harness) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reporting_service.main import service
 from reporting_service.measures import MEASURES, figures
 from reporting_service.queries import bands
-from service_kit.testing import Harness
+from service_kit.testing import Harness, running
 
 # id: numerator, denominator, unknown, not yet due; Bury on 30 November 2026, academic year 2026/27
 BY_HAND = {
     "plans": (6, 6, 0, 0),
     "reviews-due": (5, 5, 1, 0),
     "reviews-completed": (2, 4, 1, 1),
+    "reviewed-12m": (2, 4, 0, 2),
     "K12": (2, 5, 1, 1),
     "K6b": (1, 4, 1, 1),
     "K6b-anniversary": (1, 4, 0, 1),
@@ -96,6 +99,83 @@ async def test_plans_are_counted_on_the_day_asked_about(hub: Harness) -> None:
         4,
         5,
     ]
+
+
+@pytest.mark.parametrize(
+    ("as_at", "reviewed", "not_reviewed", "unknown", "not_yet_due"),
+    [
+        ("2025-04-14", 0, 0, 0, 3),  # plans 1 to 3, made on 2024-04-15, are not yet 12 months old
+        (
+            "2025-10-15",
+            0,
+            0,
+            3,
+            1,
+        ),  # their reviews before the hub are not known but for the last; plan 4 is young
+        ("2025-10-16", 1, 0, 2, 1),  # the last one of plan 1 counts from its day
+        ("2026-09-09", 3, 0, 0, 3),  # plan 4 has its last day of 12 months; 5 and 6 are made
+        ("2026-09-10", 3, 1, 0, 2),  # 12 months old and never reviewed
+        ("2026-10-31", 3, 1, 0, 2),  # last day of plan 2
+        ("2026-11-01", 2, 2, 0, 2),
+        ("2026-11-10", 3, 1, 0, 2),  # plan 2 decided
+        ("2026-11-24", 3, 1, 0, 2),  # last day of plan 3
+        ("2026-11-25", 2, 2, 0, 2),
+        ("2026-11-30", 2, 2, 0, 2),
+        ("2027-06-30", 2, 2, 0, 2),  # a day to come, if nothing is decided until then
+        ("2027-07-01", 2, 3, 0, 1),  # plan 5 is 12 months old
+        ("2027-10-01", 1, 5, 0, 0),  # plan 1 was decided 12 months ago; plan 6 is old enough
+    ],
+)
+async def test_reviewed_in_the_last_12_months_on_any_day_asked_about(
+    hub: Harness, as_at: str, reviewed: int, not_reviewed: int, unknown: int, not_yet_due: int
+) -> None:
+    for year in ({}, {"academic_year": "2026/27"}):  # it belongs to no academic year
+        (found,) = [m for m in (await ask(hub, as_at=as_at, **year))["measures"] if m["id"] == "reviewed-12m"]
+        assert (found["numerator"], found["denominator"]) == (reviewed, reviewed + not_reviewed)
+        assert (found["unknown"], found["not_yet_due"]) == (unknown, not_yet_due)
+    for part, size in {
+        "numerator": reviewed,
+        "missed": not_reviewed,
+        "unknown": unknown,
+        "not_yet_due": not_yet_due,
+        "denominator": reviewed + not_reviewed,
+    }.items():
+        page = await hub.as_("officer").get(f"/v1/measures/reviewed-12m/cases?as_at={as_at}&part={part}")
+        assert len({item["case_id"] for item in page.json()["items"]}) == size, part
+
+
+@pytest.mark.parametrize(
+    ("as_at", "wanted"),
+    [
+        ("2026-05-31", "not_yet_due"),
+        ("2026-06-01", "not_yet_due"),  # decided, and still younger than 12 months
+        ("2027-01-14", "not_yet_due"),
+        ("2027-01-15", "numerator"),
+        ("2027-05-31", "numerator"),
+        ("2027-06-01", "missed"),
+    ],
+)
+@pytest.mark.parametrize("later", [None, date(2027, 6, 1)])
+async def test_a_plan_reviewed_in_its_first_year_counts_once_it_is_12_months_old(
+    tmp_path: Path, log: Any, as_at: str, wanted: str, later: date | None
+) -> None:
+    """From counters, and (with another plan decided on 1 June 2027, beyond the days asked about) from items."""
+    early = log.plan(made=date(2026, 1, 15))
+    log.maintained(early, log.id(), met=date(2026, 5, 11), on=date(2026, 6, 1), due=date(2027, 1, 14))
+    if later:
+        other = log.plan(made=date(2020, 1, 1), last=date(2027, 1, 1), la="355")
+        log.maintained(other, log.id(), met=date(2027, 5, 11), on=later, due=date(2027, 12, 31))
+    async with running(service, tmp_path, today=date(2026, 11, 30)) as app:
+        for received in log.received():
+            await app.deliver_raw(type(received.event).topic, str(received.case), received.raw)
+        await app.settle()
+        (found,) = [m for m in (await ask(app, as_at=as_at))["measures"] if m["id"] == "reviewed-12m"]
+        sizes = {"numerator": found["numerator"], "not_yet_due": found["not_yet_due"]}
+        sizes["missed"] = found["denominator"] - found["numerator"]
+        assert sizes == {part: int(part == wanted) for part in sizes}
+        for part, size in sizes.items():
+            page = await app.as_("officer").get(f"/v1/measures/reviewed-12m/cases?as_at={as_at}&part={part}")
+            assert len(page.json()["items"]) == size, part
 
 
 async def test_counters_and_items_give_the_same_figures_for_the_same_day(hub: Harness) -> None:

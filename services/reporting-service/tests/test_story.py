@@ -24,7 +24,7 @@ from ehcp_contracts.events import (
     ReviewKind,
     ReviewWithdrawn,
 )
-from reporting_service.items import Member, items
+from reporting_service.items import Member, end_of_12_months, items
 from reporting_service.story import Story, academic_year, fold
 
 
@@ -53,7 +53,7 @@ def test_a_plan_with_an_open_review_is_one_plan_and_one_review_on_both_bases(log
     case = log.plan(last=date(2025, 11, 25))
     log.review(case, date(2026, 11, 24))
     found = told(log)
-    assert sorted(found) == ["K6b", "K6b-anniversary", "plans"]
+    assert sorted(found) == ["K6b", "K6b-anniversary", "plans", "reviewed-12m", "reviewed-12m-young"]
     assert dates(found["K6b"][0]) == (date(2026, 11, 24), None, "open")
     assert dates(found["K6b-anniversary"][0]) == (date(2026, 11, 25), None, "open")
     assert (found["K6b"][0].academic_year, found["K6b"][0].year_group) == ("2026/27", 4)
@@ -311,6 +311,81 @@ def test_a_plan_never_reviewed_stands_apart_in_the_backlog_until_its_first_revie
     log.maintained(case, review, met=date(2026, 9, 20), on=date(2026, 9, 30), due=date(2026, 9, 9))
     log.review(case, date(2027, 9, 29))
     assert "K12-first" not in told(log)
+
+
+def clocks(found: dict[str, list[Member]]) -> list[tuple[Any, ...]]:
+    return [(m.opened_on, *dates(m), m.reason) for m in found["reviewed-12m"]]
+
+
+def test_each_decision_starts_12_months_in_which_the_plan_counts_as_reviewed(log: Any) -> None:
+    case = log.plan(made=date(2024, 4, 15), last=date(2025, 3, 3))
+    first, second = log.review(case, date(2026, 3, 2)), log.review(case, date(2026, 3, 2))
+    log.maintained(case, first, met=date(2026, 2, 2), on=date(2026, 3, 2), due=date(2026, 3, 2))
+    log.maintained(case, second, met=date(2027, 2, 22), on=date(2027, 3, 2), due=date(2027, 3, 1))
+    found = told(log)
+    assert clocks(found) == [
+        (date(2024, 4, 15), date(2025, 4, 14), date(2025, 3, 3), "met", None),
+        (date(2025, 3, 3), date(2026, 3, 2), date(2026, 3, 2), "met", None),  # decided on the last day
+        (date(2026, 3, 2), date(2027, 3, 1), date(2027, 3, 2), "late", None),  # and a day after it
+        (date(2027, 3, 2), date(2028, 3, 1), None, "open", None),
+    ]
+    assert [dates(m) for m in found["reviewed-12m-young"]] == [(date(2025, 4, 14), None, "open")]
+    assert {m.academic_year for m in found["reviewed-12m"]} == {""}
+
+
+def test_what_was_decided_before_the_last_review_before_the_hub_is_unknown(log: Any) -> None:
+    log.plan(made=date(2020, 2, 29), last=date(2026, 1, 10))
+    assert clocks(told(log)) == [
+        (date(2020, 2, 29), date(2021, 2, 28), date(2021, 3, 1), "late", None),
+        (date(2021, 3, 1), date(2022, 2, 28), date(2026, 1, 10), "late", "not_migrated"),
+        (date(2026, 1, 10), date(2027, 1, 9), None, "open", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "last"),
+    [
+        (date(2024, 2, 29), date(2025, 2, 28)),
+        (date(2023, 2, 28), date(2024, 2, 27)),
+        (date(2023, 3, 1), date(2024, 2, 29)),
+        (date(2024, 3, 1), date(2025, 2, 28)),
+        (date(2025, 1, 1), date(2025, 12, 31)),
+    ],
+)
+def test_12_months_end_the_day_before_the_anniversary(start: date, last: date) -> None:
+    assert end_of_12_months(start) == last
+
+
+def test_an_under_five_interim_is_no_review_of_the_last_12_months(log: Any) -> None:
+    case = log.plan(made=date(2026, 1, 15), year_group=-1)
+    interim = log.review(case, date(2026, 7, 14), ReviewKind.UNDER5_INTERIM, statutory=False)
+    met, kind = date(2026, 7, 1), ReviewKind.UNDER5_INTERIM
+    log.held(case, interim, met, kind)
+    log.decided(case, interim, Outcome.MAINTAIN, met=met, on=date(2026, 7, 10), kind=kind)
+    assert clocks(told(log)) == [(date(2026, 1, 15), date(2027, 1, 14), None, "open", None)]
+
+
+def test_a_plan_whose_decision_contradicts_its_dates_is_unknown_until_it_ends(log: Any) -> None:
+    case = log.plan(made=date(2024, 4, 15))
+    review = log.review(case, date(2025, 4, 14))
+    log.decided(case, review, Outcome.MAINTAIN, met=date(2025, 3, 1), on=date(2025, 2, 1))
+    found = told(log)
+    assert clocks(found) == [(date(2024, 4, 15), None, None, "unknown", "dates_contradict")]
+    assert "reviewed-12m-young" not in found
+    log.say(case, PlanCeased(ceased_on=date(2026, 11, 24), reason=CeaseReason.NEEDS_MET))
+    assert "reviewed-12m" not in told(log)
+
+    before = log.new()
+    before.plan(made=date(2024, 4, 15), last=date(2024, 4, 14))
+    assert told(before)["reviewed-12m"][0].reason == "dates_contradict"
+
+
+def test_a_plan_that_ended_is_no_plan_to_be_reviewed_any_more(log: Any) -> None:
+    case = log.plan(made=date(2024, 4, 15), last=date(2025, 11, 25))
+    log.say(case, PlanCeased(ceased_on=date(2026, 12, 24), reason=CeaseReason.NEEDS_MET))
+    found = told(log)
+    assert clocks(found)[-1] == (date(2025, 11, 25), date(2026, 11, 24), date(2026, 12, 24), "ended", None)
+    assert [m.state for m in found["reviewed-12m-young"]] == ["ended"]
 
 
 def test_a_review_whose_dates_move_is_one_review_and_one_withdrawn_by_facts_is_none(log: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,14 +18,15 @@ from ehcp_contracts.events import Outcome, ReviewKind
 from reporting_service.story import NO_PHASE, NoticeFacts, PlanFacts, ReviewFacts, Story, academic_year
 
 OPEN, MET, LATE, ENDED, UNKNOWN = "open", "met", "late", "ended", "unknown"
-NO_START, NO_END, CONTRADICTORY, NO_COHORT = (
+NO_START, NO_END, CONTRADICTORY, NO_COHORT, BEFORE_THE_HUB = (
     "no_start_date",
     "no_end_date_but_closed",
     "dates_contradict",
     "cohort_unknown",
+    "not_migrated",
 )
 ANY_YEAR = ""
-WEEK = timedelta(weeks=1)
+DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
 FULL_CLOCK = timedelta(days=367)  # no clock of CFA 2014 s.44(1) runs longer
 
 
@@ -156,6 +158,54 @@ class _Maker:
         plan = self.plan
         state = OPEN if plan.ended_on is None else ENDED
         yield self._member("plans", plan.case_id, ANY_YEAR, plan.first_made, None, plan.ended_on, state)
+
+    # --- reviewed in the last 12 months ---------------------------------------------------------------------------
+
+    def last_12_months(self) -> Iterator[Member]:
+        """`reviewed-12m`: a clock of 12 months from the day the plan was first made and from each decision, until the
+        next decision. While a clock runs, the plan is reviewed; `-young`: unless it is not yet 12 months old."""
+        made, key = self.plan.first_made, self.plan.case_id
+        days = self._decisions()
+        if days is None:
+            if self.plan.ended_on is None:
+                yield self.unknown("reviewed-12m", key, ANY_YEAR, CONTRADICTORY, made)
+            return
+        yield self._clock("reviewed-12m-young", key, made, None)
+        for start, following in pairwise([made, *(day for day in days if day > made), None]):
+            assert start is not None
+            yield from self._clocks(start, following)
+
+    def _decisions(self) -> list[date] | None:
+        """The days on which decisions of full reviews were notified, each once, oldest first; None if one of them cannot
+        be right."""
+        ended = self.plan.ended_on or date.max
+        told = [(r.notified_on, r.meeting_on) for r in self.reviews if r.statutory and r.notified_on]
+        days = {self.plan.last_concluded or self.plan.first_made, *(day for day, _ in told)}
+        if min(days) < self.plan.first_made or any(met and day < met for day, met in told):
+            return None
+        return sorted(day for day in days if day <= ended)
+
+    def _clocks(self, start: date, following: date | None) -> Iterator[Member]:
+        """The clock from `start`. If what followed is the last review before the hub, nobody knows whether there were
+        others between: what ran out then is unknown, not missed."""
+        key, out = f"{self.plan.case_id}:{start}", end_of_12_months(start) + DAY
+        first = start == self.plan.first_made
+        if first and following and following == self.plan.last_concluded and following > out:
+            yield self._clock("reviewed-12m", key, start, out)
+            gap = f"{self.plan.case_id}:{out}"
+            yield self._clock("reviewed-12m", gap, out, following, BEFORE_THE_HUB)
+        else:
+            yield self._clock("reviewed-12m", key, start, following)
+
+    def _clock(
+        self, measure: str, key: object, start: date, done: date | None, reason: str | None = None
+    ) -> Member:
+        limit, ended = end_of_12_months(start), self.plan.ended_on
+        if done:
+            state = MET if done <= limit else LATE
+        else:
+            done, state = (ended, ENDED) if ended else (None, OPEN)
+        return self._member(measure, key, ANY_YEAR, start, limit, done, state, reason)
 
     # --- reviews --------------------------------------------------------------------------------------------------
 
@@ -297,6 +347,7 @@ class _Maker:
 
 _PARTS = (
     _Maker.in_force,
+    _Maker.last_12_months,
     _Maker.annual,
     _Maker.under_five,
     _Maker.after_the_meeting,
@@ -304,6 +355,14 @@ _PARTS = (
     _Maker.eight_weeks,
     _Maker.transfers,
 )
+
+
+def end_of_12_months(start: date) -> date:
+    """The last day of the 12 months of which `start` is the first day: the day before the anniversary. Those that start
+    on 29 February end on 28 February (CFA 2014 s.44(1); statute.md section 3)."""
+    leap_day = (start.month, start.day) == (2, 29)
+    return (date(start.year + 1, 3, 1) if leap_day else start.replace(year=start.year + 1)) - DAY
+
 
 NO_DAY = date(1900, 1, 1)
 

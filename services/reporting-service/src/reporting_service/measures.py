@@ -30,7 +30,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure over one or more series of items. `basis` says what stands behind it and which period it covers."""
+    """One measure over one or more series of items. `basis` says what stands behind it and which period it covers.
+    `young`: a series of those who are not judged yet. While an item of it waits, so does the case's other item, and the
+    case is not yet due."""
 
     id: str
     title: str
@@ -41,6 +43,7 @@ class Measure:
     met: tuple[str, ...] = (MET,)
     missed: tuple[str, ...] = (LATE, ENDED, OVERDUE)
     not_yet: tuple[str, ...] = (WAITING,)
+    young: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,12 @@ def _figure(measure: Measure, standings: Mapping[str, Standing]) -> Figure:
     def total(wanted: tuple[str, ...]) -> int:
         return sum(everyone.get(standing, 0) for standing in wanted)
 
+    young = standings.get(measure.young, {}).get(WAITING, 0) if measure.young else 0
     return Figure(
         measure,
-        total(measure.met),
+        total(measure.met) - young,
         total(measure.missed),
-        total(measure.not_yet),
+        total(measure.not_yet) + young,
         sum(reasons.values()),
         reasons,
     )
@@ -152,6 +156,20 @@ MEASURES: tuple[Measure, ...] = (
         ("K6b",),
         met=(MET, LATE),
         missed=(ENDED, OVERDUE),
+    ),
+    Measure(
+        "reviewed-12m",
+        "Reviewed in the last 12 months",
+        "Plans in force whose last review decision was sent within the 12 months that end with the day, of all plans in "
+        "force that are at least 12 months old. The last review before the hub counts; under-five interims do not. Plans "
+        "in their first 12 months are not yet due. Unknown where dates contradict, and on days before a plan’s last "
+        "review before the hub.",
+        "The day asked for, whatever the academic year",
+        ("reviewed-12m",),
+        met=(WAITING,),
+        missed=(OVERDUE,),
+        not_yet=(),
+        young="reviewed-12m-young",
     ),
     Measure(
         "K12",

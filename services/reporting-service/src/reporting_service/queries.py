@@ -12,12 +12,13 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select, true
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from reporting_service.items import ANY_YEAR, LATE, MET, NO_DAY, OPEN, UNKNOWN
-from reporting_service.measures import OVERDUE, WAITING, Measure
+from reporting_service.measures import OVERDUE, STANDINGS, WAITING, Measure
 from reporting_service.tables import UNSTATED, Counter, Item, Progress
 from service_kit.paging import PageRequest
 from service_kit.policy import Predicate
@@ -183,9 +184,10 @@ def standing(table: Of, as_at: date) -> ColumnElement[str]:
     if table is Counter:
         overdue = and_(col(Counter.falls) < as_at, col(Counter.falls) > NO_DAY)
         return case((col(Counter.state) != OPEN, col(Counter.state)), (overdue, OVERDUE), else_=WAITING)
+    unclear = col(Item.reason).is_not(None)
     not_then = or_(col(Item.state) == OPEN, and_(col(Item.state) != UNKNOWN, col(Item.done_on) > as_at))
     return case(
-        (col(Item.state) == UNKNOWN, func.coalesce(Item.reason, UNKNOWN)),
+        (or_(col(Item.state) == UNKNOWN, and_(not_then, unclear)), func.coalesce(Item.reason, UNKNOWN)),
         (and_(not_then, col(Item.limit_on) < as_at), OVERDUE),
         (not_then, WAITING),
         else_=col(Item.state),
@@ -234,22 +236,36 @@ async def cases(
 ) -> Sequence[Any]:
     """Items behind a number with their `standing`, by measure and key: one more than a page, to tell if more follow."""
     how = standing(Item, filters.as_at)
-    wanted = _standings_of(measure, part)
-    matches = col(Item.state) == UNKNOWN if wanted is None else how.in_(wanted)
     query = (
         select(*Item.__table__.columns, how.label("standing"))  # type: ignore[attr-defined]
-        .where(
-            visible,
-            filters.where(Item),
-            known_by(filters.as_at),
-            matches,
-            col(Item.measure).in_(measure.series),
-        )
+        .where(visible, filters.where(Item), known_by(filters.as_at), _members(measure, part, filters.as_at))
         .where(page.after(Item.measure, Item.key))
         .order_by(col(Item.measure), col(Item.key))
         .limit(page.fetch)
     )
     return (await session.execute(query)).all()
+
+
+def _members(measure: Measure, part: Part, as_at: date) -> ColumnElement[bool]:
+    """The items of a measure that make up a part of it."""
+    how, wanted = standing(Item, as_at), _standings_of(measure, part)
+    of_series = col(Item.measure).in_(measure.series)
+    if wanted is None:
+        return and_(of_series, how.not_in(STANDINGS))
+    found = and_(of_series, how.in_(wanted))
+    if not measure.young:
+        return found
+    if part is Part.NOT_YET_DUE:
+        return or_(found, and_(col(Item.measure) == measure.young, how == WAITING))
+    young = aliased(Item)
+    return and_(
+        found,
+        ~exists().where(
+            col(young.case_id) == col(Item.case_id),
+            col(young.measure) == measure.young,
+            col(young.limit_on) >= as_at,
+        ),
+    )
 
 
 def bands(due: Iterable[tuple[date, int]], as_at: date) -> list[tuple[str, int]]:

@@ -135,6 +135,8 @@ def fold(story: Story, event: Event) -> None:
 
 def acted_on(event: Event) -> date | None:
     """The day on which what the event tells was done; None if nothing was."""
+    if isinstance(event, e.PlanRegistered):
+        return max(day for day in (event.plan_first_made, event.last_concluded) if day)
     name = _DAYS.get(type(event))
     return getattr(event, name) if name else None
 
@@ -313,7 +315,6 @@ _CHANGES: dict[type[Event], Callable[[Story, Any], None]] = {
 }
 
 _DAYS: dict[type[Event], str] = {
-    e.PlanRegistered: "plan_first_made",
     e.PlanIssued: "issued_on",
     e.AmendmentNoticeSent: "sent_on",
     e.AmendmentIssued: "issued_on",

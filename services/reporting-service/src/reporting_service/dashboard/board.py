@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import accumulate
 from typing import Any
@@ -13,6 +13,7 @@ from reporting_service.measures import BY_ID, ENDED, LATE, MET, OVERDUE, WAITING
 from reporting_service.queries import Standings, bands
 
 MonthRows = Mapping[date, Mapping[str, int]]
+ALL_YEARS = "all"
 POST_16 = "secondary_to_post16"
 STEPS = ("K7", "K8", "K9", "K9a", "K9b", "K10a", "K6c")
 TOLD = ("told-school", "told-icb", "told-social-care", "told-case-system")
@@ -20,13 +21,15 @@ TOLD = ("told-school", "told-icb", "told-social-care", "told-case-system")
 
 @dataclass(frozen=True)
 class Tile:
-    """One headline: a number, what it is, a line that puts it in proportion, the measure behind it, and its mood."""
+    """One headline: a number, what it is, a line that puts it in proportion, the measure behind it, its mood, and what
+    its list of cases is asked for beyond what was chosen on the page."""
 
     label: str
     value: str
     note: str
     measure: str
     mood: str = "plain"
+    cases: Mapping[str, str] = field(default_factory=dict)
 
 
 def by_id(found: Sequence[Figure]) -> dict[str, Figure]:
@@ -42,12 +45,12 @@ def headlines(
     never: int,
     as_at: date,
 ) -> list[Tile]:
-    """The five numbers at the top."""
+    """The numbers at the top: three of the day, three of the calendar."""
     plans = {la: found.get("plans", {}).get(WAITING, 0) for la, found in plans_by_la.items()}
     for_others = sum(n for la, n in plans.items() if la not in own)
     due = sum(this_month.values())
     done = this_month.get(MET, 0) + this_month.get(LATE, 0)
-    completed, in_time = now["reviews-completed"], now["K6b"]
+    completed, in_time, reviewed = now["reviews-completed"], now["K6b"], now["reviewed-12m"]
     return [
         Tile(
             "Plans in force",
@@ -56,17 +59,24 @@ def headlines(
             "plans",
         ),
         Tile(
-            f"Due in {as_at:%B}",
-            words.number(due),
-            f"{words.number(done)} already completed",
-            "reviews-due",
-        ),
-        Tile(
             "Overdue now",
             words.number(overdue),
             f"{words.number(never)} of them have never had a review" if overdue else "Nothing is overdue",
             "K12",
             "bad" if overdue else "good",
+            {"academic_year": ALL_YEARS},
+        ),
+        Tile(
+            "Reviewed in the last 12 months",
+            words.percent(reviewed.percentage),
+            _of(reviewed, "plans at least 12 months old"),
+            "reviewed-12m",
+        ),
+        Tile(
+            f"Due in {as_at:%B}",
+            words.number(due),
+            f"{words.number(done)} already completed",
+            "reviews-due",
         ),
         Tile(
             "Completed",
@@ -88,7 +98,7 @@ def _kept(all_plans: int, for_others: int) -> str:
 
 def _of(figure: Figure, what: str) -> str:
     if not figure.denominator:
-        return "None has fallen due yet"
+        return "None to judge yet"
     return f"{words.number(figure.numerator)} of {words.number(figure.denominator)} {what}"
 
 

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from reporting_service.api import CaseView, measure_of, visible
 from reporting_service.dashboard import board, words
+from reporting_service.dashboard.board import ALL_YEARS
 from reporting_service.dashboard.charts import ChartFailed, DrawingBoard, Spec
 from reporting_service.measures import MEASURES, figures
 from reporting_service.queries import By, Figures, Filters, Part, as_of, cases
@@ -30,7 +31,6 @@ from service_kit.strict import IsoDate, StrictEnum
 router = strict_router(include_in_schema=False)
 drawing = DrawingBoard()
 
-ALL_YEARS = "all"
 POLICY_OF_PAGES = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 _pages = Environment(

@@ -30,6 +30,14 @@ STANDINGS = {
     "no_end_date_but_closed": "Unknown: closed without a date",
     "dates_contradict": "Unknown: dates contradict",
     "cohort_unknown": "Unknown: cohort not known",
+    "not_migrated": "Unknown: before the register began",
+}
+
+STANDINGS_OF = {
+    ("plans", "waiting"): "In force",
+    ("reviewed-12m", "waiting"): "Reviewed",
+    ("reviewed-12m", "overdue"): "Not reviewed",
+    ("reviewed-12m-young", "waiting"): "Not yet 12 months old",
 }
 
 STANDING_TAGS = {"met": "blue", "late": "orange", "ended": "red", "overdue": "red", "waiting": "grey"}
@@ -92,5 +100,5 @@ def phase(value: str) -> str:
     return PHASES.get(value, value)
 
 
-def standing(value: str) -> str:
-    return STANDINGS.get(value, value)
+def standing(value: str, series: str = "") -> str:
+    return STANDINGS_OF.get((series, value)) or STANDINGS.get(value, value)
