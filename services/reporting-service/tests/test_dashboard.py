@@ -154,6 +154,27 @@ async def test_the_list_behind_a_number_shows_its_cases(hub: Harness, bury: Any)
     )
 
 
+async def test_the_reviews_due_in_a_month_have_a_list_of_their_own(hub: Harness) -> None:
+    """October 2026: plan 1 (in time) and plan 2 (late); on the first of November, plan 2 was overdue."""
+    links = [a["href"] or "" for a in (await page(hub)).all("a")]
+    assert "/dashboard/measures/reviews-due?academic_year=2026%2F27&month=2026-11" in links
+    (october,) = [link for link in links if "month=2026-10" in link]
+    found = await page(hub, october)
+    assert "Due in October 2026" in found.text
+    assert "Figure 2 " in found.text
+    assert [found.text.count(f"Oct 2026 {done} ") for done in ("1 Oct 2026", "10 Nov 2026")] == [1, 1]
+    assert {"month=2026-10" in (a["href"] or "") for a in found.all("a") if "part=" in (a["href"] or "")} == {
+        True
+    }
+    back = next(a["href"] for a in found.all("a") if a.get("class") == "back")
+    assert "month" not in (back or "")
+    before = await page(hub, f"{october}&as_at=2026-11-01")
+    assert "15 Oct 2026 1 Oct 2026 In time" in before.text
+    assert "31 Oct 2026 " in before.text
+    assert "Overdue" in before.text
+    assert (await hub.as_("officer").get(f"{october}1")).status_code in (400, 422)
+
+
 async def test_the_list_of_plans_not_reviewed_in_12_months_says_so(hub: Harness) -> None:
     missed = await page(hub, "/dashboard/measures/reviewed-12m?part=missed")
     assert missed.text.count("Not reviewed ") == 2

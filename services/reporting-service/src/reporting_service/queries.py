@@ -54,13 +54,15 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class Filters:
-    """What the figures are asked for. `la` matches the responsible council and the one that does the work."""
+    """What the figures are asked for. `la` matches the responsible council and the one that does the work; `month` (its
+    first day) is the month in which the last day lies, which only items know."""
 
     as_at: date
     la: str | None = None
     academic_year: str | None = None
     year_group: int | None = None
     phase: str | None = None
+    month: date | None = None
 
     def where(self, table: Of) -> ColumnElement[bool]:
         """As SQL. What has no academic year (plans, deliveries) or no year group (deliveries) is not cut by it."""
@@ -73,7 +75,13 @@ class Filters:
             wanted.append(col(table.year_group).in_([self.year_group, UNSTATED]))
         if self.phase is not None:
             wanted.append(or_(col(table.phase) == self.phase, col(table.year_group) == UNSTATED))
+        if self.month is not None:
+            wanted.append(col(Item.limit_on).between(self.month, _last_of(self.month)))
         return and_(true(), *wanted)
+
+
+def _last_of(month: date) -> date:
+    return (month + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Figures:
         self, session: AsyncSession, filters: Filters, reach: AsOf, visible: dict[Of, ColumnElement[bool]]
     ) -> None:
         self.session, self.filters, self.visible = session, filters, visible
-        self.table: Of = Counter if filters.as_at >= reach.horizon else Item
+        self.table: Of = Counter if filters.as_at >= reach.horizon and not filters.month else Item
 
     def _n(self) -> ColumnElement[int]:
         return func.sum(Counter.n) if self.table is Counter else func.count()

@@ -11,6 +11,7 @@ from typing import Any
 from reporting_service.dashboard import charts, words
 from reporting_service.measures import BY_ID, ENDED, LATE, MET, OVERDUE, WAITING, Figure, figures, share
 from reporting_service.queries import Standings, bands
+from reporting_service.story import academic_year
 
 MonthRows = Mapping[date, Mapping[str, int]]
 ALL_YEARS = "all"
@@ -77,6 +78,7 @@ def headlines(
             words.number(due),
             f"{words.number(done)} already completed",
             "reviews-due",
+            cases={"academic_year": academic_year(as_at), "month": f"{as_at:%Y-%m}"},
         ),
         Tile(
             "Completed",
@@ -213,11 +215,9 @@ class Cohort:
         return share(self.met + self.late, self.size)
 
 
-def cohorts(
-    rows: Sequence[tuple[str, str, date | None, int]], academic_year: str, as_at: date
-) -> list[Cohort]:
+def cohorts(rows: Sequence[tuple[str, str, date | None, int]], of_year: str, as_at: date) -> list[Cohort]:
     """The two cohorts of an academic year; empty ones are left out."""
-    year = int(academic_year[:4]) + 1
+    year = int(of_year[:4]) + 1
     younger = [row for row in rows if row[0] != POST_16]
     older = [row for row in rows if row[0] == POST_16]
     found = [

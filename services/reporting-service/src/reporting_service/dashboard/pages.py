@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
@@ -65,23 +65,27 @@ class Choices:
     today: date
     councils: list[str]
     years: list[str]
+    month: date | None = None
 
     @property
     def filters(self) -> Filters:
         year = None if self.academic_year == ALL_YEARS else self.academic_year
-        return Filters(self.as_at, self.la or None, year, None, self.phase or None)
+        return Filters(self.as_at, self.la or None, year, None, self.phase or None, self.month)
 
     def query(self, **more: Any) -> str:
         """The same choice as a query string, with further parameters."""
         chosen: dict[str, Any] = {"la": self.la, "academic_year": self.academic_year, "phase": self.phase}
         if self.as_at != self.today:
             chosen["as_at"] = self.as_at.isoformat()
+        if self.month:
+            chosen["month"] = f"{self.month:%Y-%m}"
         return urlencode({name: value for name, value in (chosen | more).items() if value not in ("", None)})
 
 
 La = Annotated[str, Query(pattern=r"^([0-9]{3})?$")]
 YearChoice = Annotated[str, Query(pattern=r"^(all|20[0-9]{2}/[0-9]{2})?$")]
 PhaseChoice = Annotated[str, Query(pattern=rf"^({'|'.join(words.PHASES)})?$")]
+MonthChoice = Annotated[str, Query(pattern=r"^(20[0-9]{2}-(0[1-9]|1[0-2]))?$")]
 DayChoice = Annotated[Literal[""] | IsoDate, Query()]
 
 
@@ -179,11 +183,13 @@ async def measure_page(
     academic_year: YearChoice = "",
     phase: PhaseChoice = "",
     as_at: DayChoice = "",
+    month: MonthChoice = "",
     part: StrictEnum[Part] = Part.NUMERATOR,
 ) -> Response:
-    """The cases behind a number, for those entitled."""
+    """The cases behind a number, for those entitled; of one month in which they fall due, if asked."""
     measure = measure_of(measure_id)
     chosen = _choices(ctx, la, academic_year, phase, as_at)
+    chosen = replace(chosen, month=date.fromisoformat(f"{month}-01") if month else None)
     async with ctx.read() as session:
         reach = await as_of(session)
         found = Figures(session, chosen.filters, reach, visible(ctx))
