@@ -8,6 +8,7 @@ committed before the answer leaves.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -154,7 +155,7 @@ class Context:
         key = self.request.headers.get("Idempotency-Key", "")
         if not _KEY.fullmatch(key):
             raise Refusal("bad-parameter", "Send an Idempotency-Key of 1 to 255 visible ASCII characters.")
-        return f"{self.caller.role}:{self.caller.subject}"[:200], key
+        return _whose(self.caller), key
 
     @asynccontextmanager
     async def _only_one(self, key: tuple[str, str]) -> AsyncIterator[None]:
@@ -201,6 +202,13 @@ class Context:
         stored: Any = await tx.session.execute(statement, values)
         if stored.rowcount == 0:
             raise _in_progress()
+
+
+def _whose(caller: Caller) -> str:
+    """Whose key it is: the whole of the caller's rights, so that nobody who may see less (the same client for another
+    school or council) is given a stored answer. A digest, as no part may be cut off."""
+    rights = [caller.role, caller.org_id, sorted(caller.las), caller.subject]
+    return hashlib.sha256(json.dumps(rights).encode()).hexdigest()
 
 
 @cache

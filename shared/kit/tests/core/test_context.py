@@ -146,6 +146,16 @@ async def test_the_same_key_of_another_caller_is_another_key(app: Harness) -> No
     assert other.status_code == 201
 
 
+async def test_a_stored_answer_is_not_given_to_the_same_subject_with_other_rights(app: Harness) -> None:
+    """One client may act for two councils, with the same subject in its tokens."""
+    key = {"Idempotency-Key": "k1"}
+    first = await app.as_("officer", las=("351",)).post("/v1/cases", json={"size": 7}, headers=key)
+    other = await app.as_("officer", las=("352",)).post("/v1/cases", json={"size": 7}, headers=key)
+    assert other.status_code == 201
+    assert "idempotent-replayed" not in other.headers
+    assert other.json()["id"] != first.json()["id"]
+
+
 async def test_requests_with_one_key_at_the_same_time_have_one_effect(app: Harness) -> None:
     officer, key = app.as_("officer"), {"Idempotency-Key": "k1"}
     answers = await asyncio.gather(
