@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from service_kit.bus import Bus, Consumer, Message, Record
+from service_kit.bus.log_bus import LogBus
 
 
 def some(topic: str, *pairs: tuple[str, str]) -> list[Message]:
@@ -152,3 +156,22 @@ async def test_a_backlog_larger_than_a_batch_is_stored_whole_and_in_order(bus: B
         records = await collect(consumer, 401)
     assert [r.value[:3] for r in records if r.key == "a" and r.value] == [b"%03d" % n for n in range(400)]
     assert [r.value for r in records if r.key == "b"] == [largest]
+
+
+async def test_a_publish_cut_off_while_it_waited_for_the_lock_leaves_the_log_usable(tmp_path: Path) -> None:
+    """The relay puts a deadline round each send; the log bus then still holds the lock it was waiting for."""
+    bus = LogBus(tmp_path / "bus.sqlite3")
+    await bus.publish(some("t", ("a", "1")))
+    with contextlib.closing(sqlite3.connect(tmp_path / "bus.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sending = asyncio.create_task(bus.publish(some("t", ("a", "2"))))
+        await asyncio.sleep(0.1)
+        sending.cancel()
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+    with contextlib.suppress(asyncio.CancelledError):
+        await sending
+    assert await bus.publish(some("t", ("a", "3"))) == [None]
+    async with bus.consumer("g", ["t"]) as consumer:
+        assert by_key(await collect(consumer, 2)) == {"a": ["1", "3"]}
+    await bus.close()

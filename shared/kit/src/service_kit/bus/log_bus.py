@@ -71,8 +71,9 @@ class LogBus:
         ]
         async with self._turn:
             connection = await self._open()
-            await connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside: a deadline may end the wait for the lock, and the thread behind it gets the lock all the same.
+                await connection.execute("BEGIN IMMEDIATE")
                 await connection.executemany(
                     "INSERT INTO log (topic, partition, key, value) VALUES (?, ?, ?, ?)", rows
                 )
@@ -242,8 +243,8 @@ class _LogConsumer:
     async def _transaction(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
             return
-        await self._connection.execute("BEGIN IMMEDIATE")
         try:
+            await self._connection.execute("BEGIN IMMEDIATE")
             await self._connection.executemany(statement, rows)
             await self._connection.commit()
         except BaseException:
