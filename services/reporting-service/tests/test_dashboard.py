@@ -13,6 +13,8 @@ import pytest
 
 from reporting_service.dashboard.charts import ChartFailed, DrawingBoard, months
 from reporting_service.main import service
+from service_kit.access import SESSION_COOKIE
+from service_kit.settings import Environment
 from service_kit.testing import Harness, running
 
 
@@ -108,6 +110,52 @@ async def test_the_page_is_built_for_everybody(hub: Harness) -> None:
     assert not [
         attrs for _, attrs in found.tags if "style" in attrs or any(name.startswith("on") for name in attrs)
     ]
+
+
+@pytest.mark.parametrize("path", ["/dashboard", "/dashboard?la=351", "/dashboard/measures/K12"])
+@pytest.mark.parametrize("cookie", ["", f"{SESSION_COOKIE}=over"])
+async def test_a_browser_without_a_session_is_told_how_to_sign_in_s01(
+    hub: Harness, path: str, cookie: str
+) -> None:
+    accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"} | ({"Cookie": cookie} if cookie else {})
+    answer = await hub.client.get(path, headers=accept)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    found = Page(answer.text)
+    assert "Sign in to see this page" in found.text
+    assert [a["href"] for a in found.all("link") if a["rel"] == "stylesheet"] == ["/dashboard/hub.css"]
+
+
+async def test_the_embedded_hub_names_the_command_that_signs_in(hub: Harness) -> None:
+    settings = hub.asgi.state.settings
+    hub.asgi.state.settings = settings.model_copy(update={"environment": Environment.embedded})
+    text = Page((await hub.client.get("/dashboard", headers={"Accept": "text/html"})).text).text
+    assert "ehcp sign-in --as board" in text
+    hub.asgi.state.settings = settings
+    text = Page((await hub.client.get("/dashboard", headers={"Accept": "text/html"})).text).text
+    assert "where your council signs you in" in text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Accept": "application/json"},
+        {"Accept": "*/*"},
+        {"Accept": "text/html", "Authorization": "Bearer stale"},  # a program with a token that does not hold
+    ],
+)
+async def test_a_program_without_a_token_gets_the_problem_s01(hub: Harness, headers: dict[str, str]) -> None:
+    answer = await hub.client.get("/dashboard", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_school_in_a_browser_is_refused_not_sent_to_sign_in_s10(hub: Harness) -> None:
+    answer = await hub.as_("school", org="900123").get("/dashboard", headers={"Accept": "text/html"})
+    assert answer.status_code == 403
 
 
 async def test_the_page_has_its_own_policy_and_is_never_kept(hub: Harness) -> None:

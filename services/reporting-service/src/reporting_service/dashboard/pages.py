@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import Path, Query, Response
+import jinja2
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import PackageLoader, StrictUndefined, select_autoescape
 
 from reporting_service.api import CaseView, measure_of, visible
 from reporting_service.dashboard import board, words
@@ -22,18 +23,51 @@ from reporting_service.queries import By, Figures, Filters, Part, as_of, cases
 from reporting_service.story import academic_year as year_of
 from reporting_service.tables import Item
 from service_kit.access import allow, public
+from service_kit.api import StrictRoute
 from service_kit.api import router as strict_router
 from service_kit.context import Context, Ctx
 from service_kit.paging import Paging
 from service_kit.policy import POLICY
+from service_kit.problems import Refusal
+from service_kit.settings import Environment
 from service_kit.strict import IsoDate, StrictEnum
 
+
+class PageRoute(StrictRoute):
+    """A route that tells a person in a browser how to sign in, where a program is told that it has no token."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except Refusal as refusal:
+                if refusal.slug != "unauthenticated" or not _in_a_browser(request):
+                    raise
+                return _sign_in(request, refusal)
+
+        return handle
+
+
+def _in_a_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers
+
+
+def _sign_in(request: Request, refusal: Refusal) -> Response:
+    embedded = request.app.state.settings.environment is Environment.embedded
+    html = _pages.get_template("sign_in.html").render(embedded=embedded)
+    return HTMLResponse(html, refusal.status, {**_HEADERS, **refusal.headers, "Vary": "Accept"})
+
+
 router = strict_router(include_in_schema=False)
+router.route_class = PageRoute
 drawing = DrawingBoard()
 
 POLICY_OF_PAGES = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS = {"Content-Security-Policy": POLICY_OF_PAGES}
 
-_pages = Environment(
+_pages = jinja2.Environment(
     loader=PackageLoader("reporting_service.dashboard"),
     autoescape=select_autoescape(),
     undefined=StrictUndefined,
@@ -234,4 +268,4 @@ def _page(template: str, ctx: Context, **content: Any) -> Response:
         all_years=ALL_YEARS,
         **content,
     )
-    return HTMLResponse(html, headers={"Content-Security-Policy": POLICY_OF_PAGES})
+    return HTMLResponse(html, headers=_HEADERS)
