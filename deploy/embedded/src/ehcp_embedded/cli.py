@@ -17,11 +17,11 @@ from fastapi import FastAPI
 from rich.console import Console
 
 from ehcp_embedded import state, statute_commands
+from ehcp_embedded.apart import issuer_app, pages_app
 from ehcp_embedded.demo.figures import PLANS
 from ehcp_embedded.issuer import Issuer
-from ehcp_embedded.pages import pages_app
-from service_kit import access
-from service_kit.api import equip
+from service_kit.logs import configure
+from service_kit.protocol import BoundedProtocol
 from service_kit.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
@@ -31,6 +31,7 @@ statute_commands.register(app)
 console = Console(highlight=False)
 
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
+Port = Annotated[int | None, typer.Option(min=1, max=65_535, help="Port (default: EHCP_PORT, or 8000).")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data directory (default: ./data, or EHCP_DATA_DIR).")
 ]
@@ -215,26 +216,30 @@ def _attempt(work: Callable[[], Awaitable[int]], said: str) -> None:
 
 
 @app.command()
-def issuer(port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000, data: Data = None) -> None:
+def issuer(port: Port = None, data: Data = None) -> None:
     """Only the local token issuer, for compositions that run the services apart."""
     settings = settings_for(data, port)
-    alone = FastAPI(title="issuer", docs_url=None, redoc_url=None, openapi_url=None, telemetry=None)
-    local = Issuer.of(settings)
-    equip(alone, settings, local.keys())
-    alone.include_router(local.router())
-    access.check_routes(alone)
-    _serve(alone, settings)
+    _serve(issuer_app(settings), settings)
 
 
 @app.command()
-def pages(port: Annotated[int, typer.Option(min=1, max=65_535)] = 8000) -> None:
-    """Only the catalogue (/schemas, /asyncapi, /problems), for the gateway."""
+def pages(port: Port = None) -> None:
+    """Only the catalogue and the API pages (/schemas, /asyncapi, /problems, /docs), for the gateway."""
     settings = load_settings(Settings)
-    _serve(pages_app(settings), settings.model_copy(update={"port": port}))
+    _serve(pages_app(settings), settings.model_copy(update={"port": port or settings.port}))
 
 
 def _serve(what: FastAPI, settings: Settings) -> None:
-    uvicorn.run(what, host=settings.host, port=settings.port, server_header=False, access_log=False)
+    configure("pages", level=settings.log_level)
+    uvicorn.run(
+        what,
+        host=settings.host,
+        port=settings.port,
+        http=BoundedProtocol,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+    )
 
 
 def main() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Response
 
 from ehcp_contracts import pages
-from service_kit import access
 from service_kit.access import public
-from service_kit.api import equip, router
+from service_kit.api import router
 from service_kit.problems import ADVICE, SLUGS, Refusal
-from service_kit.settings import Settings
 
 KEEP = "public, max-age=300"
 
@@ -54,15 +52,6 @@ def catalogue() -> APIRouter:
         return Response(status_code=303, headers={"Location": f"/problems#{slug}"})
 
     return routes
-
-
-def pages_app(settings: Settings) -> FastAPI:
-    """The catalogue as an application of its own, for the gateway."""
-    app = FastAPI(title="catalogue", docs_url=None, redoc_url=None, openapi_url=None, telemetry=None)
-    equip(app, settings)
-    app.include_router(catalogue())
-    access.check_routes(app)
-    return app
 
 
 def _problems() -> str:
