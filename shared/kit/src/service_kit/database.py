@@ -101,12 +101,13 @@ class Database:
         topic: str | None = None,
         clock: Clock | None = None,
         pool: int = 8,
+        public_url: str = "",
     ) -> None:
         self.url = make_url(url)
         self.tables = metadata.tables
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.clock = clock or Clock()
-        self.source, self.topic = source, topic
+        self.source, self.topic, self.public_url = source, topic, public_url.rstrip("/")
         self.on_publish: list[Callable[[], None]] = []
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": 4}
         if not self.is_sqlite:
@@ -144,7 +145,11 @@ class Database:
         try:
             async with self._one_writer(), self._writers() as session:
                 session.info.update(
-                    source=self.source, topic=self.topic, clock=self.clock, tables=self.tables
+                    source=self.source,
+                    topic=self.topic,
+                    clock=self.clock,
+                    tables=self.tables,
+                    public_url=self.public_url,
                 )
                 async with session.begin():
                     yield session

@@ -94,7 +94,7 @@ def _row(tx: AsyncSession, item: Outgoing, numbers: dict[str, int], now: datetim
         type=item.event.wire_type,
         subject=subject,
         time=now,
-        dataschema=f"/schemas/{item.event.wire_type}.json",
+        dataschema=f"{tx.info['public_url']}/schemas/{item.event.wire_type}.json",
         sequence=numbers[subject],
         partitionkey=subject,
         dataref=item.dataref,

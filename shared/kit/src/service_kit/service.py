@@ -101,6 +101,7 @@ class Running:
             topic=service.topic,
             clock=clock,
             pool=settings.database_pool,
+            public_url=settings.public_url,
         )
         self.hub = Hub(service.name, db, clock, settings)
         self.relay = Relay(db, bus, db.tables["outbox"]) if service.topic else None

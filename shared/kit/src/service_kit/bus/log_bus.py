@@ -95,8 +95,10 @@ class LogBus:
             yield member
         finally:
             LogBus._nearby.discard(member)
-            await member.leave()
-            await connection.close()
+            try:
+                await member.leave()
+            finally:
+                await connection.close()
 
     async def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
         connection = await _connect(self.path)
