@@ -14,13 +14,14 @@ from sqlalchemy import text
 from notification_service.claims import InFlight, claim
 from notification_service.main import service
 from notification_service.moments import instant
-from notification_service.tables import metadata
+from notification_service.tables import Partner, metadata
 from service_kit import Clock, Settings, migrate, uuid7
 from service_kit.bus.log_bus import LogBus
 from service_kit.testing import running
 
 pytestmark = pytest.mark.postgres
 ELM, OAK = "900123", "900456"
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -96,3 +97,24 @@ async def test_leases_are_held_against_the_database_s_clock(people: Any) -> None
     async with people.app.hub.db.read() as session:
         assert (await instant(session, wrong)).year > 2001
         assert await instant(session, people.app.clock) == people.app.clock.now()
+
+
+async def test_one_school_registered_twice_at_once_is_one_partner_and_a_conflict(people: Any) -> None:
+    """Not a 500 from the unique index: the other one's insert is still open when ours looks for it."""
+    body = {"kind": "school", "ref": "900777", "name": "Ash School (invented)"}
+    other = Partner(kind="school", ref="900777", name="Ash", la_code="352", created_at=NOON, updated_at=NOON)
+    async with people.app.hub.db.write() as tx:
+        tx.add(other)
+        await tx.flush()
+        ours = asyncio.create_task(people.officer.post("/v1/partners", json=body))
+        await asyncio.wait({ours}, timeout=0.5)
+    assert (await ours).status_code == 409
+
+
+async def test_of_secrets_rotated_at_once_each_signs(people: Any) -> None:
+    url = f"/v1/subscriptions/{people.subscriptions[ELM]['id']}/rotate-secret"
+    answers = await asyncio.gather(*(people.officer.post(url) for _ in range(4)))
+    async with people.app.hub.db.read() as session:
+        query = text("SELECT keys FROM subscription WHERE url LIKE :host").bindparams(host=f"%{ELM}%")
+        kept = {key["secret"] for key in (await session.execute(query)).scalar_one()}
+    assert {answer.json()["secret"] for answer in answers} < kept

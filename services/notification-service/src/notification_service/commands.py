@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import Response
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -106,7 +107,10 @@ async def create_partner(ctx: Context, body: NewPartner) -> Response:
             kind=body.kind, ref=body.ref, name=body.name, la_code=la, created_at=now, updated_at=now
         )
         tx.session.add(row)
-        await tx.session.flush()
+        try:
+            await tx.session.flush()
+        except IntegrityError:  # registered by somebody else since we looked
+            raise Refusal("conflict", "This partner is already registered.") from None
         (view,) = await partner_views(tx.session, [row])
         return tx.answer(201, view, etag=row.version, location=f"/v1/partners/{row.id}")
 
@@ -123,7 +127,7 @@ def _council(ctx: Context, body: NewPartner) -> str:
 
 async def change_partner(ctx: Context, partner_id: UUID, body: PartnerChange) -> Response:
     async with ctx.write() as tx:
-        row = await find_partner(tx.session, ctx, partner_id)
+        row = await find_partner(tx.session, ctx, partner_id, lock=True)
         ctx.match(row.version)
         row.name = row.name if body.name is None else body.name
         row.active = row.active if body.active is None else body.active
@@ -139,7 +143,7 @@ async def change_partner(ctx: Context, partner_id: UUID, body: PartnerChange) ->
 
 async def create_subscription(ctx: Context, body: NewSubscription) -> Response:
     async with ctx.write() as tx:
-        partner = await find_partner(tx.session, ctx, body.partner_id)
+        partner = await find_partner(tx.session, ctx, body.partner_id, lock=True)
         types = _event_types(body.event_types, PartnerKind(partner.kind))
         url = _address(ctx, body.channel, body.url)
         await _no_overlap(tx.session, partner.id, body.channel, types, None)
@@ -214,7 +218,7 @@ async def _live(session: AsyncSession, partner: UUID) -> Sequence[Subscription]:
 
 async def change_subscription(ctx: Context, subscription_id: UUID, body: SubscriptionChange) -> Response:
     async with ctx.write() as tx:
-        row = await find_subscription(tx.session, ctx, subscription_id)
+        row = await find_subscription(tx.session, ctx, subscription_id, lock=True)
         ctx.match(row.version)
         if body.event_types is not None:
             await _retype(tx.session, row, body.event_types)
@@ -261,7 +265,7 @@ async def _mended(session: AsyncSession, row: Subscription, now: datetime) -> No
 
 async def delete_subscription(ctx: Context, subscription_id: UUID) -> Response:
     async with ctx.write() as tx:
-        row = await find_subscription(tx.session, ctx, subscription_id)
+        row = await find_subscription(tx.session, ctx, subscription_id, lock=True)
         ctx.match(row.version)
         now = await instant(tx.session, ctx.clock)
         row.status, row.keys, row.version, row.updated_at = (
@@ -287,7 +291,7 @@ async def delete_subscription(ctx: Context, subscription_id: UUID) -> Response:
 async def rotate_secret(ctx: Context, subscription_id: UUID) -> Response:
     """A new secret; the old one signs as well for 24 hours."""
     async with ctx.write() as tx:
-        row = await find_subscription(tx.session, ctx, subscription_id)
+        row = await find_subscription(tx.session, ctx, subscription_id, lock=True)
         if row.channel != Channel.WEBHOOK:
             raise Refusal("conflict", "A feed is not signed: it is read with the partner's own token.")
         now = await instant(tx.session, ctx.clock)

@@ -187,20 +187,30 @@ async def partner_views(session: AsyncSession, rows: Sequence[Partner]) -> list[
 # --- one of them -----------------------------------------------------------------------------------------------------
 
 
-async def find_partner(session: AsyncSession, ctx: Context, partner_id: UUID) -> Partner:
-    """A partner this caller may touch. Raises `Refusal` not-found."""
+async def find_partner(
+    session: AsyncSession, ctx: Context, partner_id: UUID, *, lock: bool = False
+) -> Partner:
+    """A partner this caller may touch; `lock` holds it, for a change. Raises `Refusal` not-found."""
     query = select(Partner).where(col(Partner.id) == partner_id, ctx.visible(Partner))
-    row: Partner | None = (await session.execute(query)).scalar_one_or_none()
+    row: Partner | None = (
+        await session.execute(query.with_for_update() if lock else query)
+    ).scalar_one_or_none()
     return _found(row)
 
 
-async def find_subscription(session: AsyncSession, ctx: Context, subscription_id: UUID) -> Subscription:
+async def find_subscription(
+    session: AsyncSession, ctx: Context, subscription_id: UUID, *, lock: bool = False
+) -> Subscription:
+    """As `find_partner`: without the lock two changes at once would both build on the same row, and of two new
+    secrets one would be shown and never sign."""
     query = select(Subscription).where(
         col(Subscription.id) == subscription_id,
         col(Subscription.status) != SubscriptionStatus.DELETED,
         ctx.visible(Subscription),
     )
-    row: Subscription | None = (await session.execute(query)).scalar_one_or_none()
+    row: Subscription | None = (
+        await session.execute(query.with_for_update() if lock else query)
+    ).scalar_one_or_none()
     return _found(row)
 
 
