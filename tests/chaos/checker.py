@@ -334,7 +334,8 @@ def _event_id(request: Mapping[str, Any]) -> str:
 
 
 def nobody_else_was_told(evidence: Evidence) -> Found:
-    """I8: no request to a partner that was not entitled then, by what Liquid Logic had pushed (60 s grace)."""
+    """I8: no request to a partner that was not entitled then, by what Liquid Logic had pushed (60 s grace, which begin
+    when the broker is back if it was away: no service can know of a change that cannot be told)."""
     partners = {p["name"]: p for p in evidence.load if p["kind"] == "partner"}
     entitled = _entitled(evidence)
     moves = {event["id"]: event for event in evidence.events if event["type"] in MOVES}
@@ -345,8 +346,13 @@ def nobody_else_was_told(evidence: Evidence) -> Found:
         spans = entitled[body["subject"], partner["partner_kind"], partner["ref"]]
         if body["id"] in moves and any(begins <= request["at"] for begins, _ in spans):
             yield from _tells_no_more_than_it_may(partner, body)  # the news that the case has left
-        elif not any(begins <= request["at"] <= ends + GRACE for begins, ends in spans):
+        elif not any(begins <= request["at"] <= _tellable(evidence, ends) + GRACE for begins, ends in spans):
             yield Violation("I8", STRANGER, f"{partner['name']} heard {body['type']} of {body['subject']}")
+
+
+def _tellable(evidence: Evidence, at: float) -> float:
+    """When a change of that time could be told: at once, or when the broker was back."""
+    return max([at, *(ended for began, ended, _ in evidence.cuts if began <= at <= ended)])
 
 
 def _tells_no_more_than_it_may(partner: Mapping[str, Any], body: Mapping[str, Any]) -> Found:

@@ -35,6 +35,7 @@ _OF_ROLE = {
     "work": ("F06", "F07", "F08", "F09"),
 }
 _OF_PART = {"scheduler.work": ("F10",), "notification.work": ("F11", "F12", "F13")}
+_SENDING = ("F11", "F12", "F13")
 _VISITS = {"serve": (3, 15), "relay": (2, 15), "work": (1, 4)}
 DRAIN_WITHIN = 30.0
 
@@ -79,7 +80,9 @@ class Nemesis:
         rank = {code: (fired[FAILPOINTS[code]], self._armed[code], code not in own) for code in codes}
         code = self._dice.choice([code for code in codes if rank[code] == min(rank.values())])
         self._armed[code] += 1
-        visits = 1 if code == "F10" else self._dice.randint(*_VISITS[part.role])
+        visits = (
+            1 if code == "F10" else self._dice.randint(*_VISITS["relay" if code in _SENDING else part.role])
+        )
         return f"{FAILPOINTS[code]}=kill:1@n={visits}"
 
     # -- faults -------------------------------------------------------------------------------------------------

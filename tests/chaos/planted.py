@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = 180
 ROOT = Path(__file__).parents[2]
 _BUS, _DATABASE = "tests/conformance/test_bus.py", "tests/conformance/test_database.py"
 _SENDER = "services/notification-service/tests/test_sender.py"
@@ -65,17 +67,22 @@ def green(nodes: Sequence[str], planted: str | None = None) -> bool:
     if planted:
         environment["PLANTED"] = planted
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run(
-        [*command, "-p", "tests.chaos.planted_bugs", *nodes],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode in NOT_RUN or (" passed" not in done.stdout and " failed" not in done.stdout):
-        raise RuntimeError(f"{planted or 'without a bug'}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    # Into a file: a broker that the tests start would hold a pipe open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        done = subprocess.run(
+            [*command, "-p", "tests.chaos.planted_bugs", *nodes],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=PATIENCE,
+            check=False,
+        )
+        output.seek(0)
+        said = output.read()
+    if done.returncode in NOT_RUN or (" passed" not in said and " failed" not in said):
+        raise RuntimeError(f"{planted or 'without a bug'}: {said[-3000:]}")
     return done.returncode == 0
 
 

@@ -57,15 +57,19 @@ def _b04_now_in_a_projection() -> None:
 
 
 def _b05_redirects_followed() -> None:
-    from notification_service.targets import Outside
+    import httpx2
 
-    begin = Outside.__init__
+    from notification_service import targets
 
-    def followed(self: Any, *args: Any, **kwargs: Any) -> None:
-        begin(self, *args, **kwargs)
-        self._client.follow_redirects = True
+    right = targets._exchange
 
-    Outside.__init__ = followed  # type: ignore[method-assign]
+    async def followed(line: Any, request: Any) -> Any:
+        response = await line.handle_async_request(request)
+        there = response.headers.get("location")
+        await response.aclose()
+        return await right(line, httpx2.Request("POST", there or request.url, content=request.content))
+
+    targets._exchange = followed
 
 
 def _b06_commit_after_the_answer() -> None:

@@ -22,7 +22,6 @@ from .nemesis import FAILPOINTS, Cut, Nemesis
 from .partners import Receivers
 from .stage import LISTENS, NAMES, PREFIX, TOPICS, Life, Stage
 
-HEAL_WITHIN = 150.0
 SENDER = "notification.work"
 SAMPLES = 5
 NOTICED_LATE = 1.0
@@ -42,11 +41,12 @@ class Plan:
     every: float = 4.0
     hang: float = 0.0
     last_storm: float = 10.0
+    heal: float = 100.0
 
 
 SHORT = Plan(storm=28, cut=10, freeze=3, last_storm=12)
 """The two minutes of `make test`: all failpoints, a cut of 10 s, a frozen worker, PostgreSQL restarted once."""
-LONG = Plan(storm=75, cut=60, freeze=75, senders=2, cases=300, hang=0.003)
+LONG = Plan(storm=75, cut=60, freeze=75, senders=2, cases=300, hang=0.003, heal=300)
 """A round of `make chaos`: the broker away for 60 s; a sender frozen for longer than its lease while another goes on."""
 
 
@@ -143,7 +143,7 @@ async def run(
             await stage.all_ready()
             await working
             report = Report(seed, cuts=nemesis.cuts)
-            report.healed_in, report.calm = await _heal(stage)
+            report.healed_in, report.calm = await _heal(stage, plan.heal)
         tell(0.97, "checking")
         await stage.stop()
         _note_load(report, load, receivers)
@@ -176,12 +176,12 @@ async def _storm(plan: Plan, nemesis: Nemesis, stage: Stage) -> None:
         await nemesis.kill_at_random(plan.last_storm)
 
 
-async def _heal(stage: Stage) -> tuple[float | None, Calm]:
+async def _heal(stage: Stage, within: float) -> tuple[float | None, Calm]:
     """Wait until nothing is under way; how long that took."""
     began = time.time()
     groups = {service: (NAMES[service], LISTENS[service]) for service in LISTENS}
     bootstrap, calm = stage.kafka.bootstrap, Calm(outbox=1)
-    while time.time() < began + HEAL_WITHIN:
+    while time.time() < began + within:
         with suppress(OSError):
             calm = await found.how_calm(stage.databases, bootstrap, PREFIX, groups)
         if calm.reached:

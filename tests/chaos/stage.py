@@ -265,7 +265,7 @@ class Stage:
                 asyncio.to_thread(rig_kafka.own, run, 1, port), asyncio.to_thread(rig_postgres.own, run)
             )
             stack.callback(broker.stop)
-            stack.callback(_end, stage.postgres)
+            stack.callback(_end, stage.postgres, directory)
             if not isinstance(broker, ApacheKafka):
                 raise NoKafka("the crash proof needs Apache Kafka itself: the mock cluster keeps no log")
             stage.kafka = broker
@@ -360,6 +360,8 @@ class Stage:
         await asyncio.gather(*(self.command(service, "migrate") for service in MODULES))
 
 
-def _end(server: PostgresCluster) -> None:
+def _end(server: PostgresCluster, directory: Path) -> None:
+    """Stop the server; what it logged (deadlocks, for one) is kept with the journals."""
     with suppress(Exception):
         server.stop()
+        (directory / "postgres.log").write_bytes((server.directory / "log").read_bytes())

@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DBAPIError
 
-from notification_service import sender
+from notification_service import sender, targets
 from notification_service.claims import Claim
 from notification_service.sender import Sender
+from notification_service.targets import Outside
 from service_kit.database import is_outage
 
 
@@ -77,3 +78,22 @@ def test_f25_a_server_that_shuts_down_or_starts_up_is_an_outage_and_not_an_inter
 def test_a_violated_constraint_is_no_outage() -> None:
     said = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
     assert not is_outage(DBAPIError("INSERT", None, dialect.import_dbapi().Error(str(said), said)))
+
+
+async def test_f12_lies_between_the_request_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    monkeypatch.setattr(targets, "failpoint", happened.append)
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(4)
+        happened.append("received")
+        writer.write(b"HTTP/1.1 204 -\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(receive, "127.0.0.1", 0)
+    async with server, Outside(loopback=True) as outside:
+        port = server.sockets[0].getsockname()[1]
+        answer = await outside.post(f"http://127.0.0.1:{port}/hook", b"body", {})
+    assert answer.status == 204
+    assert sorted(happened) == ["received", "send.after_request_before_answer"]

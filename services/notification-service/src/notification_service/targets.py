@@ -24,6 +24,8 @@ import httpcore2
 import httpx2
 import structlog
 
+from service_kit.failpoints import failpoint
+
 log = structlog.get_logger(__name__)
 MAX_URL = 2000
 PORTS = frozenset({443, 8443})
@@ -247,7 +249,9 @@ class Outside:
                 asyncio.timeout(self.deadline),
                 self._line(check_url(url, loopback=self.loopback)) as line,
             ):
-                request = httpx2.Request("POST", url, content=body, headers={**HEADERS, **headers})
+                request = httpx2.Request(
+                    "POST", url, content=body, headers={**HEADERS, **headers}, extensions={"trace": _passed}
+                )
                 answer = await _exchange(line, request)
         except Exception as error:
             answer = Answer(failure=failure_class(error))
@@ -270,6 +274,12 @@ class Outside:
         """Close the lines that nobody uses just now."""
         for url in [url for url, line in self._lines.items() if not line.busy]:
             await self._lines.pop(url).transport.aclose()
+
+
+async def _passed(step: str, _: Mapping[str, object]) -> None:
+    """The transport tells its steps: here the request has left and nothing has come back."""
+    if step == "http11.send_request_body.complete":
+        failpoint("send.after_request_before_answer")
 
 
 async def _exchange(line: httpx2.AsyncBaseTransport, request: httpx2.Request) -> Answer:
