@@ -13,10 +13,15 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from send_statute import batch, evaluate, next_dates
+
+if TYPE_CHECKING:
+    from tests.bench.machine import Machine
+    from tests.bench.measure import Row
 
 PLANS = 640_000
 ROUNDS = 5
@@ -91,6 +96,21 @@ def check(register: Register, frame: pl.DataFrame) -> None:
         assert due is not None
         assert meeting is not None
         assert (one["strict_due"], one["latest_meeting"]) == (due.isoformat(), meeting.isoformat())
+
+
+async def bench(_: Machine) -> list[Row]:
+    """The same as rows of `make bench`."""
+    from tests.bench.measure import Row
+
+    register = Register(PLANS)
+    frame = pl.DataFrame({"anchor": register.anchors})
+    check(register, frame)
+    floor, first = seconds(lambda: polars_single_rule(frame)), seconds(lambda: from_scratch(register))
+    again = seconds(register.next_dates)
+    return [
+        Row(f"statute: all dates of {PLANS:,} plans, {name}", f"{floor * 1000:.0f} ms", f"{ours * 1000:.0f} ms", ours / floor, GOAL, "<=")
+        for name, ours in (("first call", first), ("again", again))
+    ]  # fmt: skip
 
 
 def main(plans: int = PLANS) -> int:

@@ -74,7 +74,7 @@ _STAGES = """
 
 async def cases(db: Database, size: int, councils: int = 1) -> list[str]:
     """Cases of case-service with a plan in force; returns up to 10,000 of their ids."""
-    async with _connected(db) as connection:
+    async with connected(db) as connection:
         await connection.execute(_with(_CASES, size, councils))
         await connection.execute("VACUUM ANALYZE cases")
         return [row[0] for row in await connection.fetch("SELECT id::text FROM cases LIMIT 10000")]
@@ -82,7 +82,7 @@ async def cases(db: Database, size: int, councils: int = 1) -> list[str]:
 
 async def reviews(db: Database, size: int, councils: int = 1) -> None:
     """Plans of review-scheduler, each with one open annual review and four stages, falling due evenly over a year."""
-    async with _connected(db) as connection:
+    async with connected(db) as connection:
         for statement in (_PLANS, _REVIEWS, _STAGES):
             await connection.execute(_with(statement, size, councils))
         for table in ("plan", "review", "stage"):
@@ -98,7 +98,7 @@ def _with(statement: str, size: int, councils: int) -> str:
 
 
 @asynccontextmanager
-async def _connected(db: Database) -> AsyncIterator[Any]:
+async def connected(db: Database) -> AsyncIterator[Any]:
     """A connection of its own, which waits as long as a fill takes."""
     connection = await asyncpg.connect(address_of(db))
     try:

@@ -48,7 +48,7 @@ def suspicious_fields(data: Mapping[str, Any]) -> list[str]:
     `data` is the parsed data of an event, ours or foreign. The paths hold field names only, never a value.
     """
     known = vocabulary()
-    return sorted(path for path, name in _names(data) if name not in known and is_personal(name))
+    return sorted(path for path, name in _unknown(data, known) if is_personal(name))
 
 
 def is_personal(field: str) -> bool:
@@ -56,7 +56,11 @@ def is_personal(field: str) -> bool:
     return PERSONAL.search(unicodedata.normalize("NFKC", field)) is not None
 
 
-def _names(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _unknown(data: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Paths and names of fields that are not in `known`. Every event that is consumed passes here."""
     waiting: list[tuple[str, Any]] = [
         ("", data)
     ]  # a stack, so that deep nesting cannot exhaust the call stack
@@ -64,10 +68,12 @@ def _names(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         path, value = waiting.pop()
         if isinstance(value, Mapping):
             for name, inner in value.items():
-                yield f"{path}{name}", str(name)
-                waiting.append((f"{path}{name}.", inner))
+                if name not in known:
+                    yield f"{path}{name}", str(name)
+                if type(inner) not in _PLAIN:
+                    waiting.append((f"{path}{name}.", inner))
         elif isinstance(value, list | tuple):
-            waiting.extend((path, inner) for inner in value)
+            waiting.extend((path, inner) for inner in value if type(inner) not in _PLAIN)
 
 
 def personal_data(schema: Mapping[str, Any], allowed: Mapping[str, str]) -> list[str]:

@@ -31,6 +31,10 @@ MAX_INTEGER: Final = (
 )  # the largest integer that every JSON reader holds exactly (RFC 8259, section 6)
 # Strings are skipped whole, also an unterminated last one: each byte is looked at once.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
+# A document without any of these needs no closer look: an escape, a forbidden character, a number of 16 digits.
+_SUSPECT = re.compile(
+    r"[\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|[0-9]{16}"
+)
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -48,8 +52,9 @@ def parse_json(raw: bytes) -> Any:
     `validation` for characters and numbers that no field may hold."""
     try:
         _check_depth(raw)
+        text = raw.decode("utf-8")
         value = json.loads(
-            raw.decode("utf-8"),
+            text,
             object_pairs_hook=_pairs(),
             parse_constant=_refuse_constant,
             parse_float=_finite,
@@ -58,7 +63,7 @@ def parse_json(raw: bytes) -> Any:
         raise Refusal("duplicate-key") from None
     except (ValueError, RecursionError):
         raise Refusal("malformed-json") from None
-    found = _unfit(value)
+    found = _unfit(value) if _SUSPECT.search(text) else None
     if found:
         raise Refusal("validation", errors=found)
     return value

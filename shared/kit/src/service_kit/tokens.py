@@ -7,9 +7,11 @@ from the key and the configured allow-list, and headers that point to keys elsew
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -30,6 +32,7 @@ _KID = re.compile(r"[A-Za-z0-9._~=+-]{1,128}")
 _FOREIGN_KEYS = frozenset({"jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip"})
 _MIN_RSA = 2048
 _MAX_JWKS = 256 * 1024
+_MOST_CHECKED = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +169,16 @@ class RemoteKeys:
 # -- tokens ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Checked:
+    """A token whose signature, issuer, audience and claims have been found right."""
+
+    key_id: str
+    key: jwt.PyJWK
+    claims: Mapping[str, Any]
+    caller: Caller
+
+
 class Verifier:
     """Checks access tokens (RFC 9068): `typ` at+jwt, signature by a pinned key, issuer, audience, times,
     `jti`."""
@@ -182,10 +195,23 @@ class Verifier:
         self.keys, self.issuer, self.audience = keys, issuer, audience
         self.algorithms = frozenset(algorithms) & frozenset(ALGORITHMS)
         self.now = now
+        self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
 
     async def caller(self, token: str) -> Caller:
-        """Who holds this token. Raises `Refusal` unauthenticated; the reason is not told."""
-        key = await self.keys.get(self._key_id(token))
+        """Who holds this token. Raises `Refusal` unauthenticated; the reason is not told. A token that was checked
+        before is not checked again, but for its times and for its key still being the one in the key set."""
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        known = self._checked.get(digest)
+        if known is None or await self.keys.get(known.key_id) is not known.key:
+            known = self._checked[digest] = await self._check(token)
+            if len(self._checked) > _MOST_CHECKED:
+                self._checked.popitem(last=False)
+        self._check_times(known.claims)
+        return known.caller
+
+    async def _check(self, token: str) -> _Checked:
+        key_id = self._key_id(token)
+        key = await self.keys.get(key_id)
         if key is None or key.algorithm_name not in self.algorithms:
             raise invalid_token()
         try:
@@ -205,7 +231,7 @@ class Verifier:
         except (jwt.PyJWTError, ValueError, TypeError):
             raise invalid_token() from None
         self._check_times(claims)
-        return _caller(claims)
+        return _Checked(key_id, key, claims, _caller(claims))
 
     def _key_id(self, token: str) -> str:
         """The key id of a header that is as it must be."""

@@ -295,3 +295,20 @@ async def test_with_no_keys_at_all_the_answer_is_503_not_401() -> None:
     provider.down = True
     with pytest.raises(Refusal, match="unavailable"):
         await provider.keys.get("test")
+
+
+async def test_a_token_seen_before_still_expires_and_ends_with_its_key() -> None:
+    one, two, document = rsa_and_ed()
+    instant = [NOW]
+    keys = LocalKeys(document)
+    verifier = Verifier(keys, issuer=ISSUER, audience=AUDIENCE, now=lambda: instant[0])
+    sent = token(key=one, algorithm="RS256", header={"kid": "rsa"}, exp=NOW + 60)
+    other = token(key=two, algorithm="EdDSA", header={"kid": "ed"}, exp=NOW + 600)
+    assert await verifier.caller(sent) == await verifier.caller(sent)
+    assert (await verifier.caller(other)).role == "officer"
+    instant[0] = NOW + 91
+    with pytest.raises(Refusal, match="unauthenticated"):
+        await verifier.caller(sent)
+    verifier.keys = LocalKeys({"keys": []})
+    with pytest.raises(Refusal, match="unauthenticated"):
+        await verifier.caller(other)
