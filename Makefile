@@ -18,7 +18,7 @@ run: setup ## the hub, embedded: http://localhost:8000 (ARGS="--today 2026-09-01
 	@$(BIN)/ehcp run $(ARGS)
 
 test: machine setup check ## all tests, with real Kafka and PostgreSQL where they can be had
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup -q $(ARGS)
+	@deploy/test.sh $(WORKERS)
 
 check: setup ## the quick part: format, lint, types, imports, contracts fresh
 	@$(BIN)/ruff format --check --quiet .

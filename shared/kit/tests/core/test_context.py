@@ -107,7 +107,9 @@ async def test_a_change_is_answered_with_its_version_and_its_event_is_in_the_out
     assert answer.headers["location"] == f"/v1/cases/{answer.json()['id']}"
     (sent,) = await app.sent()
     assert (sent.type, sent.subject, sent.sequence) == ("ehcp.plan-ceased.v1", answer.json()["id"], 1)
-    assert sent.dataschema == "http://hub.test/schemas/ehcp.plan-ceased.v1.json"  # CloudEvents asks for an absolute URI
+    assert (
+        sent.dataschema == "http://hub.test/schemas/ehcp.plan-ceased.v1.json"
+    )  # CloudEvents asks for an absolute URI
     assert sent.traceparent is not None
     assert answer.headers["x-correlation-id"] in sent.traceparent
 
