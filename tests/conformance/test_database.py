@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,7 +20,9 @@ from service_kit.bus.log_bus import LogBus
 from service_kit.database import Database
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
+from service_kit.parked import discard_parked, list_parked, replay_parked
 from service_kit.relay import Relay
+from service_kit.service import Service
 from service_kit.tables import UtcDateTime
 
 ENDED = PlanCeased(ceased_on=date(2026, 8, 31), reason=CeaseReason.NEEDS_MET)
@@ -386,3 +389,39 @@ async def test_what_has_waited_for_a_day_becomes_poison_for_an_operator_to_see(
         await tx.execute(parked.update().values(parked_at=datetime(2026, 8, 31, 7, 59, tzinfo=UTC)))
     await inbox.sweep()
     assert await inbox.parked() == {"poison": 1}
+
+
+async def test_an_unreadable_record_set_aside_by_an_operator_no_longer_holds_back_its_case(
+    toy: Toy, inbox: Inbox, tmp_path: Path
+) -> None:
+    case = uuid4()
+    await inbox.take([Record(TOPIC, 0, 0, str(case), b"not json"), event(case, 1), event(case, 2)])
+    assert await inbox.parked() == {"poison": 1, "behind": 2}
+    running = _Opened(toy.hub, inbox)
+    unreadable, first, _ = await list_parked(running)
+    assert not await discard_parked(running, first.position, "not this one: it has its place in the case")
+    assert await discard_parked(running, unreadable.position, "sent by a broken tool, nothing in it")
+    assert await replay_parked(running, str(case)) == 2
+    assert await toy.heard(case) == [1, 2]
+    assert await inbox.parked() == {"quarantined": 1}
+
+
+async def test_a_reaction_that_never_ends_is_parked_and_not_taken_for_an_outage(
+    toy: Toy, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service_kit.inbox.HANDLER_BUDGET", 0.05)
+    toy.hang = True
+    await inbox.take([event(uuid4(), 1)])
+    assert await inbox.parked() == {"poison": 1}
+    assert inbox.reachable
+
+
+class _Opened:
+    """As much of a running service as an operator's command uses."""
+
+    def __init__(self, hub: Any, inbox: Inbox) -> None:
+        self.hub, self.inbox, self.service = (
+            hub,
+            inbox,
+            Service("toy", "toy", hub.db.tables["inbox"].metadata, "/toy"),
+        )

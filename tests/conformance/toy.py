@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ class Toy:
         self.fail: set[tuple[UUID, int]] = set()
         self.wait: set[tuple[UUID, int]] = set()
         self.calls = 0
+        self.hang = False
 
     @property
     def reactions(self) -> dict[Any, Any]:
@@ -46,6 +48,8 @@ class Toy:
 
     async def hear(self, tx: AsyncSession, received: Received[Any], hub: Hub) -> None:
         self.calls += 1
+        if self.hang:
+            await asyncio.Event().wait()
         here = (received.case, received.sequence)
         if here in self.wait:
             raise Defer("not yet")

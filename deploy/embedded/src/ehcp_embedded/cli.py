@@ -190,6 +190,19 @@ def replay(
     _attempt(lambda: replay_case(settings_for(data), case, service), "{} events applied.")
 
 
+@parked.command()
+def discard(
+    service: Annotated[str, typer.Argument(help="the service, such as reporting")],
+    position: Annotated[int, typer.Argument(help="the number in `ehcp parked list`")],
+    why: Annotated[str, typer.Option(help="the reason, which is kept")],
+    data: Data = None,
+) -> None:
+    """Set aside for good a record that can never be read; it stays on the list and holds back nothing."""
+    from ehcp_embedded.upkeep import discard_record
+
+    _attempt(lambda: discard_record(settings_for(data), service, position, why), "{} records set aside.")
+
+
 @app.command()
 def rebuild(
     service: Annotated[

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
@@ -116,6 +117,20 @@ class _Retried(Enum):
     FAILED = auto()
 
 
+class _TooSlow(Exception):
+    """A reaction used up its budget. Not a `TimeoutError`, which would be taken for an outage of the database."""
+
+
+@asynccontextmanager
+async def _budget() -> AsyncIterator[None]:
+    """The time a reaction has, counted from when the database is ours: waiting for it is nobody's fault."""
+    try:
+        async with asyncio.timeout(HANDLER_BUDGET):
+            yield
+    except TimeoutError as error:
+        raise _TooSlow from error
+
+
 class _Again(Exception):
     """Another replica took part of this batch at the same time: look again."""
 
@@ -192,7 +207,7 @@ class Inbox:
     async def _whole(self, items: list[_Item]) -> bool:
         """The batch in one transaction; False if it must be taken event by event."""
         try:
-            async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+            async with self.hub.db.write() as tx, _budget():
                 picture = await self._picture(tx, items)
                 await self._take_in(tx, items, picture)
                 failpoint("cons.after_effect_before_commit")
@@ -207,7 +222,7 @@ class Inbox:
         attempt = 0
         while True:
             try:
-                async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+                async with self.hub.db.write() as tx, _budget():
                     picture = await self._picture(tx, [item])
                     await self._take_in(tx, [item], picture)
                 self.reachable = True
@@ -408,7 +423,7 @@ class Inbox:
     async def _retry(self, row: Any) -> _Retried:
         item = _read(Record(row.topic, 0, 0, row.subject, row.body))
         try:
-            async with asyncio.timeout(HANDLER_BUDGET), self.hub.db.write() as tx:
+            async with self.hub.db.write() as tx, _budget():
                 gone: Any = await tx.execute(
                     delete(self._parked).where(self._parked.c.position == row.position)
                 )

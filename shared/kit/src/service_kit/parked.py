@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from service_kit.inbox import State
 from service_kit.service import Running
 
 
@@ -52,3 +54,18 @@ async def replay_parked(running: Running, case: str) -> int:
     for one in sorted(cases):
         applied += await running.inbox.release(one, poison=True)
     return applied
+
+
+async def discard_parked(running: Running, position: int, why: str) -> bool:
+    """Set one unreadable record aside for good, with an operator's reason, so that it no longer holds back its case.
+
+    Only for what can never be applied: a record without an envelope has no place in any sequence. Everything else is
+    replayed after a fix, because what comes after it in its case counts on it. False if there is no such record.
+    """
+    table = running.hub.db.tables["parked"]
+    hopeless = (table.c.position == position) & table.c.sequence.is_(None)
+    async with running.hub.db.write() as tx:
+        done: Any = await tx.execute(
+            update(table).where(hopeless).values(state=State.QUARANTINED, detail=f"discarded: {why}"[:200])
+        )
+        return int(done.rowcount) == 1
