@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 _tasks: set[asyncio.Task[None]] = set()
+_ENDED = pytest.StashKey[int]()
 
 
 def _b01_auto_commit() -> None:
@@ -206,3 +208,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Plant the bug that the environment names."""
     if name := os.environ.get("PLANTED"):
         PLANT[name]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember how it ended."""
+    session.config.stash[_ENDED] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process for certain: a test that turned red may have left a thread behind."""
+    sys.stdout.flush()
+    os._exit(config.stash.get(_ENDED, 3))
