@@ -6,10 +6,11 @@ Each replaces one piece of the hub by what a careless hand would have written.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -77,25 +78,27 @@ def _b05_redirects_followed() -> None:
 def _b06_commit_after_the_answer() -> None:
     from service_kit.database import Database
 
+    right = Database.write
+
     @asynccontextmanager
     async def write(self: Any) -> AsyncIterator[Any]:
-        session = self._writers()
-        session.info.update(source=self.source, topic=self.topic, clock=self.clock, tables=self.tables)
+        transaction = right(self)
+        session = await transaction.__aenter__()
         try:
             yield session
-        except BaseException:
-            await session.rollback()
+        except BaseException as error:
+            await transaction.__aexit__(type(error), error, error.__traceback__)
             raise
-        task = asyncio.create_task(_commit(session))
+        task = asyncio.create_task(_finish(transaction))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
     Database.write = write  # type: ignore[method-assign, assignment]
 
 
-async def _commit(session: Any) -> None:
-    await session.commit()
-    await session.close()
+async def _finish(transaction: AbstractAsyncContextManager[Any]) -> None:
+    with contextlib.suppress(Exception):
+        await transaction.__aexit__(None, None, None)
 
 
 def _b07_inbox_row_apart_from_the_effect() -> None:
@@ -110,8 +113,9 @@ def _b07_inbox_row_apart_from_the_effect() -> None:
             if not self._due(item, picture):
                 return
             await self._note(tx, [item])
-        async with self.hub.db.write() as tx:
-            await self._react(tx, [item])
+        with contextlib.suppress(Exception):  # it will come again, and be known already
+            async with self.hub.db.write() as tx:
+                await self._react(tx, [item])
 
     Inbox._whole, Inbox._single = whole, single  # type: ignore[method-assign]
 
@@ -171,8 +175,9 @@ def _b11_last_sequence_forgotten() -> None:
         query = select(inbox.source, inbox.subject, func.max(inbox.sequence))
         rows = await tx.execute(query.group_by(inbox.source, inbox.subject))
         found.last = {(source, subject): last for source, subject, last in rows}
-        if not found.last:  # all is pruned: whatever comes first is taken for the first
-            found.last = {item.pair: item.envelope.sequence - 1 for item in items if item.envelope}
+        for item in items:  # a case of which all is pruned: whatever comes first is taken for the first
+            if item.envelope:
+                found.last.setdefault(item.pair, item.envelope.sequence - 1)
         return found
 
     Inbox._picture = picture  # type: ignore[method-assign]
