@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ehcp_contracts.events import Outcome, Phase, ReviewKind
+from reporting_service.dashboard import words
 from reporting_service.dashboard.charts import ChartFailed, DrawingBoard, months
 from reporting_service.main import service
+from reporting_service.measures import share
 from service_kit.access import SESSION_COOKIE
 from service_kit.settings import Environment
 from service_kit.testing import Harness, running
@@ -55,10 +59,10 @@ async def test_the_headlines_say_what_was_counted_by_hand(hub: Harness) -> None:
         "Bury, academic year 2026/27",
         "Plans in force 6 5 own and 1 kept for other councils",
         "Overdue now 2 1 of them have never had a review",
-        "Reviewed in the last 12 months 50.0% 2 of 4 plans at least 12 months old",
-        "Due in November 1 0 already completed",
-        "Completed 50.0% 2 of 4 concluded or past their date",
-        "In time 25.0% 1 of 4 judged so far",
+        "Reviewed in the last 12 months 2 of 4 Plans a year old or more",
+        "Due in November 1 None already completed",
+        "Completed in 2026/27 2 of 4 Concluded or past their date",
+        "In time in 2026/27 1 of 4 Concluded or past their date",
     ):
         assert line in text
     assert "1 September 2026 at 09:00" in text  # as of, in London
@@ -67,16 +71,60 @@ async def test_the_headlines_say_what_was_counted_by_hand(hub: Harness) -> None:
 async def test_charts_have_their_numbers_as_words_and_as_tables(hub: Harness) -> None:
     found = await page(hub)
     labels = [attrs["aria-label"] or "" for attrs in found.all("div") if attrs.get("role") == "img"]
-    assert len(labels) == 3
+    assert len(labels) == 2
+    assert "No next school stands in a final plan yet." in found.text  # what would be an empty chart
     assert (
         "Bar chart of 5 annual reviews by the month they are due: 1 in time, 1 late, 2 overdue, 1 not yet due."
         in labels[0]
     )
-    assert len(found.all("svg")) == 3
+    assert len(found.all("svg")) == 2
     assert (
         "September 2026 0 0 1 0 1 October 2026 1 1 0 0 2 November 2026 0 0 1 0 1 June 2027 0 0 0 1 1"
         in found.text
     )
+
+
+async def test_phase_transfers_are_drawn_once_a_next_school_is_named(tmp_path: Path, log: Any) -> None:
+    """Of two children who move to secondary school one is named on 20 January 2027."""
+    for named in (True, False):
+        case = log.plan(
+            last=date(2026, 9, 1), year_group=6, phase=Phase.PRIMARY_TO_SECONDARY, due=date(2027, 2, 14)
+        )
+        review = log.review(case, date(2027, 2, 14), ReviewKind.PHASE_TRANSFER)
+        if named:
+            met, sent = date(2026, 11, 2), date(2026, 11, 30)
+            log.decided(case, review, Outcome.AMEND, met=met, on=sent, kind=ReviewKind.PHASE_TRANSFER)
+            log.final(case, log.notice(case, review, sent), review, date(2027, 1, 20))
+    async with running(service, tmp_path, today=date(2027, 1, 29)) as app:
+        for received in log.received():
+            await app.deliver_raw(type(received.event).topic, str(received.case), received.raw)
+        await app.settle()
+        found = await page(app)
+    (label,) = [
+        a["aria-label"] or "" for a in found.all("div") if "chart-transfers" in (a.get("class") or "")
+    ]
+    assert "Into school, junior, middle or secondary: 1 of 2 named, due by 15 February" in label
+    assert "Into school, junior, middle or secondary before 15 February 2 1 0 0 1 0" in found.text
+
+
+@pytest.mark.parametrize(
+    ("met", "judged", "said"),
+    [
+        (0, 0, "–"),
+        (0, 171, "0 of 171"),
+        (18, 19, "18 of 19"),
+        (19, 20, "95.0%"),
+        (1140, 2850, "40.0%"),
+    ],
+)
+def test_a_percentage_of_few_or_of_none_is_told_as_numbers(met: int, judged: int, said: str) -> None:
+    assert words.rate(met, judged, share(met, judged)) == said
+
+
+async def test_what_has_nothing_to_count_makes_no_rows_of_dashes(hub: Harness) -> None:
+    text = (await page(hub, "/dashboard?academic_year=2027/28")).text
+    assert "Nothing to count yet: Decision within four weeks , Amendment notice" in text
+    assert "Health (ICB) 0 0 –" not in text
 
 
 async def test_a_board_member_sees_the_numbers_and_no_link_to_cases(hub: Harness) -> None:
@@ -175,7 +223,10 @@ async def test_an_empty_register_says_so(tmp_path: Path) -> None:
 
 
 async def test_other_years_days_councils_and_phases_can_be_asked_for(hub: Harness) -> None:
-    assert "Completed – None to judge yet" in (await page(hub, "/dashboard?academic_year=2027/28")).text
+    assert (
+        "Completed in 2027/28 – None to judge yet"
+        in (await page(hub, "/dashboard?academic_year=2027/28")).text
+    )
     assert "Overdue now 0 Nothing is overdue" in (await page(hub, "/dashboard?as_at=2026-09-01")).text
     assert "all academic years" in (await page(hub, "/dashboard?academic_year=all&phase=&as_at=")).text
     assert "Plans in force 1" in (await page(hub, "/dashboard?phase=primary_to_secondary")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from ehcp_contracts.events import CASES, NOTIFICATIONS, REVIEWS, CaseFactsChanged
+from ehcp_contracts.events import (
+    CASES,
+    NOTIFICATIONS,
+    REVIEWS,
+    CaseFactsChanged,
+    Phase,
+    ReviewKind,
+    ReviewWithdrawn,
+)
 from reporting_service.items import Member, cell
 from reporting_service.main import service
 from reporting_service.projections import apply
@@ -104,6 +113,31 @@ async def test_a_rebuild_ends_with_identical_tables_f40(hub: Harness, bury: Any)
     assert await fingerprint(hub.hub.db) == before
     assert [len(await rows(hub, table)) for table in (Plan, Review, Notice)] == [7, 10, 1]
     assert not list(Path(str(hub.hub.db.url.database)).parent.glob(f"*.{SHADOW}*"))
+
+
+async def test_a_phase_review_that_lapsed_counts_as_missed_and_a_rebuild_ends_identical_f40(
+    log: Any, tmp_path: Path
+) -> None:
+    """Year 6 in 2026/27, due 14 February 2027, never held, Year 7 on 1 September 2027: one in the denominator of K11 for
+    2026/27, none in time; the annual review is overdue as before."""
+    case = log.plan(
+        last=date(2026, 3, 2), year_group=6, phase=Phase.PRIMARY_TO_SECONDARY, due=date(2027, 2, 14)
+    )
+    log.review(case, date(2027, 3, 1))
+    phase = log.review(case, date(2027, 2, 14), ReviewKind.PHASE_TRANSFER)
+    log.say(case, CaseFactsChanged(facts=log.facts(7, year="2027/28"), responsible=log.responsible()))
+    log.say(case, ReviewWithdrawn(review_id=phase, kind=ReviewKind.PHASE_TRANSFER, reason="lapsed"))
+    async with running(service, tmp_path, today=date(2027, 9, 1)) as app:
+        for received in log.received():
+            await app.deliver_raw(type(received.event).topic, str(received.case), received.raw)
+        await app.settle()
+        before = await fingerprint(app.hub.db)
+        for _ in ("live", "rebuilt"):
+            answer = await app.as_("officer").get("/v1/measures?academic_year=2026/27&la=351")
+            found = {m["id"]: (m["numerator"], m["denominator"]) for m in answer.json()["measures"]}
+            assert (found["K11"], found["K11-by"], found["K6b"]) == ((0, 1), (0, 1), (0, 1))
+            await rebuild(app.hub, app.bus, service.listens)
+            assert await fingerprint(app.hub.db) == before
 
 
 async def test_a_rebuild_with_duplicates_a_gap_and_poison_on_the_log_equals_the_live_tables_f40(

@@ -398,6 +398,36 @@ def test_a_review_whose_dates_move_is_one_review_and_one_withdrawn_by_facts_is_n
     assert "K6c" not in told(log)
 
 
+@pytest.mark.parametrize("year", ["2027/28", "2026/27"])
+def test_a_review_that_lapsed_was_owed_and_stays_missed(log: Any, year: str) -> None:
+    """Due 14 February 2027, never held, then no transfer any more: from the next September, or (a child put down a year)
+    within the same academic year."""
+    case = log.plan(year_group=6, phase=Phase.PRIMARY_TO_SECONDARY, due=date(2027, 2, 14))
+    log.review(case, date(2027, 4, 14))
+    phase = log.review(case, date(2027, 2, 14), ReviewKind.PHASE_TRANSFER)
+    interim = log.review(case, date(2026, 10, 15), ReviewKind.UNDER5_INTERIM, statutory=False)
+    group = 7 if year == "2027/28" else 5
+    log.say(case, CaseFactsChanged(facts=log.facts(group, year=year), responsible=log.responsible()))
+    for review, kind in ((phase, ReviewKind.PHASE_TRANSFER), (interim, ReviewKind.UNDER5_INTERIM)):
+        log.say(case, ReviewWithdrawn(review_id=review, kind=kind, reason="lapsed"))
+    found = told(log)
+    assert [(dates(m), m.academic_year) for m in found["K11"]] == [
+        ((date(2027, 2, 14), None, "open"), "2026/27")
+    ]
+    assert [dates(m) for m in found["K11-by"]] == [(date(2027, 2, 15), None, "open")]
+    assert [dates(m) for m in found["K6c"]] == [(date(2026, 10, 15), None, "open")]
+    assert [dates(m) for m in found["K6b"]] == [(date(2027, 4, 14), None, "open")]
+
+
+def test_of_a_lapsed_phase_review_and_one_owed_again_in_the_year_the_latter_counts(log: Any) -> None:
+    case = log.plan(year_group=6, phase=Phase.PRIMARY_TO_SECONDARY, due=date(2027, 2, 14))
+    kind, met = ReviewKind.PHASE_TRANSFER, date(2027, 3, 1)
+    again, lapsed = log.review(case, date(2027, 2, 14), kind), log.review(case, date(2027, 2, 14), kind)
+    log.say(case, ReviewWithdrawn(review_id=lapsed, kind=kind, reason="lapsed"))
+    log.decided(case, again, Outcome.MAINTAIN, met=met, on=date(2027, 3, 20), kind=kind)
+    assert [dates(m) for m in told(log)["K11"]] == [(date(2027, 2, 14), date(2027, 3, 20), "late")]
+
+
 def test_corrected_dates_move_what_hangs_on_them(log: Any) -> None:
     case = log.plan(made=date(2024, 4, 15))
     notice = log.notice(case, None, date(2026, 10, 1))

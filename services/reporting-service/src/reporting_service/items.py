@@ -313,10 +313,12 @@ class _Maker:
 
     def transfers(self) -> Iterator[Member]:
         """K11 before the date, K11-by by the date, K11-late-plan for plans first made after it; one a case and year."""
+        owed = [r for r in self.reviews if r.kind == ReviewKind.PHASE_TRANSFER and r.due_on]
         by_year = {
             academic_year(review.due_on): review
-            for review in self.reviews
-            if review.kind == ReviewKind.PHASE_TRANSFER and review.due_on and review.withdrawn is None
+            for wanted in ("lapsed", None)  # of two in a year the one that is still owed
+            for review in owed
+            if review.due_on and review.withdrawn == wanted
         }
         for year in sorted({*self.plan.years, *by_year}):
             yield from self._transfer(year, by_year.get(year))
@@ -324,7 +326,9 @@ class _Maker:
     def _transfer(self, year: str, review: ReviewFacts | None) -> Iterator[Member]:
         facts, key = self.plan.years.get(year), f"{self.plan.case_id}:{year[:4]}"
         if facts is None or facts.phase == NO_PHASE or facts.due is None:
-            if review or (facts and facts.phase != NO_PHASE):
+            if review and review.withdrawn == "lapsed":
+                yield from self._missed_transfer(key, review)
+            elif review or (facts and facts.phase != NO_PHASE):
                 yield self.unknown("K11", key, year, NO_COHORT)
             return
         meeting = next((m for m in self.meetings if review and review.review_id in m.reviews), None)
@@ -336,6 +340,15 @@ class _Maker:
             return
         yield from self.owed("K11", key, facts.due, done)
         yield from self.owed("K11-by", key, facts.by or facts.due + timedelta(days=1), done)
+
+    def _missed_transfer(self, key: str, review: ReviewFacts) -> Iterator[Member]:
+        """A review that lapsed in a year whose facts no longer tell of a transfer: its own dates do."""
+        assert review.due_on is not None
+        if self.plan.first_made > review.due_on:
+            yield from self.owed("K11-late-plan", key, review.due_on, None)
+            return
+        yield from self.owed("K11", key, review.due_on, None)
+        yield from self.owed("K11-by", key, review.alternative_due_on or review.due_on + DAY, None)
 
     def _named_on(self, meeting: Meeting) -> date | None:
         """The day the next school stood in the plan: the final amended plan, or the decision to leave it as it is."""

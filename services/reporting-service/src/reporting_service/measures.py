@@ -69,6 +69,11 @@ class Figure:
         return self.met + self.missed
 
     @property
+    def everybody(self) -> int:
+        """All that are counted, whatever is known of them."""
+        return self.met + self.missed + self.not_yet_due + self.unknown
+
+    @property
     def percentage(self) -> float | None:
         if self.measure.kind is Kind.COUNT:
             return None
@@ -151,7 +156,8 @@ MEASURES: tuple[Measure, ...] = (
         "Annual reviews completed",
         "Annual reviews concluded, on time or late, of those concluded or past their due date. A review is concluded "
         "when the decision letter is sent; if the decision is to amend, when the amendment notice is sent as well. A "
-        "full phase transfer review concludes the year's annual review.",
+        "full phase transfer review concludes the year's annual review. Reviews concluded before the hub are not in it, for "
+        "their due dates are not known: in the hub’s first year the rate is too low.",
         f"{_BY_DUE_DATE}; concluded ones and those past their date",
         ("K6b",),
         met=(MET, LATE),
@@ -174,7 +180,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "K12",
         "Annual reviews overdue",
-        "Annual reviews not concluded although their due date has passed, of plans still in force.",
+        "Annual reviews not concluded although their due date has passed, of plans still in force. The headline and the "
+        "chart count those of all academic years.",
         _BY_DUE_DATE,
         ("K6b",),
         Kind.COUNT,
@@ -185,7 +192,8 @@ MEASURES: tuple[Measure, ...] = (
         "K6b",
         "Annual reviews in time",
         "Annual reviews concluded on or before their due date, of all that were concluded or fell due. Late ones, open "
-        "overdue ones and those of plans that ended overdue count against it.",
+        "overdue ones and those of plans that ended overdue count against it. Reviews concluded before the hub are not in "
+        "it: in the hub’s first year the rate is too low.",
         f"{_BY_DUE_DATE}; strict basis: by the day before the anniversary",
         ("K6b",),
     ),

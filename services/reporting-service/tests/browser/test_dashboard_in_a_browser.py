@@ -75,8 +75,8 @@ async def tab(address: str) -> AsyncIterator[Any]:
 async def test_the_dashboard_draws_without_complaint(tab: Any, address: str) -> None:
     await tab.goto(f"{address}/dashboard")
     assert await tab.title() == "Reviews of EHC plans: Bury – EHC-plan hub"
-    assert await tab.locator(".tile-value").all_inner_texts() == ["6", "2", "50.0%", "1", "50.0%", "25.0%"]
-    for name in ("months", "backlog", "transfers"):
+    assert await tab.locator(".tile-value").all_inner_texts() == ["6", "2", "2 of 4", "1", "2 of 4", "1 of 4"]
+    for name in ("months", "backlog"):
         box = await tab.locator(f".chart-{name} svg").bounding_box()
         assert box["width"] > 300
         assert box["height"] > 80
@@ -113,6 +113,14 @@ async def test_the_form_asks_for_another_year_and_a_number_opens_its_cases(tab: 
     await tab.get_by_role("link", name="Cases behind “Overdue now”").click()
     assert await tab.locator("h1").inner_text() == "Annual reviews overdue"
     assert await tab.locator("tbody tr").count() == 2
+
+
+async def test_without_a_session_it_says_how_to_sign_in(tab: Any, address: str) -> None:
+    await tab.context.clear_cookies()
+    answer = await tab.goto(f"{address}/dashboard")
+    assert answer.status == 401
+    assert await tab.locator("h1").inner_text() == "Sign in to see this page"
+    assert await tab.evaluate(CONTRASTS) == []
 
 
 async def test_it_fits_a_phone(tab: Any, address: str) -> None:

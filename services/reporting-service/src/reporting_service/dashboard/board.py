@@ -41,6 +41,7 @@ def headlines(
     now: Mapping[str, Figure],
     plans_by_la: Mapping[Any, Standings],
     own: frozenset[str],
+    year: str,
     this_month: Mapping[str, int],
     overdue: int,
     never: int,
@@ -69,24 +70,24 @@ def headlines(
         ),
         Tile(
             "Reviewed in the last 12 months",
-            words.percent(reviewed.percentage),
-            _of(reviewed, "plans at least 12 months old"),
+            _rate(reviewed),
+            _of(reviewed, "plans a year old or more"),
             "reviewed-12m",
         ),
         Tile(
             f"Due in {as_at:%B}",
             words.number(due),
-            f"{words.number(done)} already completed",
+            f"{words.number(done) if done else 'None'} already completed",
             "reviews-due",
             cases={"academic_year": academic_year(as_at), "month": f"{as_at:%Y-%m}"},
         ),
         Tile(
-            "Completed",
-            words.percent(completed.percentage),
+            f"Completed in {year}",
+            _rate(completed),
             _of(completed, "concluded or past their date"),
             completed.measure.id,
         ),
-        Tile("In time", words.percent(in_time.percentage), _of(in_time, "judged so far"), "K6b"),
+        Tile(f"In time in {year}", _rate(in_time), _of(in_time, "concluded or past their date"), "K6b"),
     ]
 
 
@@ -98,9 +99,15 @@ def _kept(all_plans: int, for_others: int) -> str:
     )
 
 
+def _rate(figure: Figure) -> str:
+    return words.rate(figure.numerator, figure.denominator, figure.percentage)
+
+
 def _of(figure: Figure, what: str) -> str:
     if not figure.denominator:
         return "None to judge yet"
+    if _rate(figure) != words.percent(figure.percentage):
+        return what[0].upper() + what[1:]
     return f"{words.number(figure.numerator)} of {words.number(figure.denominator)} {what}"
 
 
@@ -253,18 +260,19 @@ def transfer_chart(found: Sequence[Cohort]) -> charts.Spec:
     start = date(found[0].limit.year - 1, 9, 1)
     end = max(found[-1].limit, *(cohort.weekly[-1][0] for cohort in found)) + timedelta(days=14)
     lines = [
-        {"cohort": _legend(cohort), "week": week.isoformat(), "n": n}
+        {"cohort": _legend(cohort), "week": week.isoformat(), "share": n / cohort.size}
         for cohort in found
+        if cohort.size
         for week, n in cohort.weekly
     ]
-    sizes = [
-        {"cohort": _legend(c), "size": c.size, "limit": c.limit.isoformat(), "label": c.label} for c in found
+    dates = [
+        {"cohort": _legend(c), "limit": c.limit.isoformat(), "label": f"before {c.label}"} for c in found
     ]
-    return charts.trajectory(lines, sizes, start, end)
+    return charts.trajectory(lines, dates, start, end)
 
 
 def _legend(cohort: Cohort) -> str:
-    return f"{cohort.name} ({cohort.size})"
+    return f"{cohort.name}: {words.number(cohort.met + cohort.late)} of {words.number(cohort.size)}"
 
 
 def transfer_words(found: Sequence[Cohort]) -> str:

@@ -88,8 +88,8 @@ def backlog(rows: Sequence[Mapping[str, Any]]) -> Spec:
 def trajectory(
     lines: Sequence[Mapping[str, Any]], cohorts: Sequence[Mapping[str, Any]], start: date, end: date
 ) -> Spec:
-    """Final plans for phase transfers, added up by week, against the size of each cohort and its date. Lines: cohort,
-    week, n. Cohorts: cohort, size, limit (day), label."""
+    """Final plans for phase transfers, added up by week, as a share of each cohort, against its date. Lines: cohort,
+    week, share (0 to 1). Cohorts: cohort, limit (day), label."""
     colour = {
         "field": "cohort",
         "type": "nominal",
@@ -108,9 +108,13 @@ def trajectory(
         "scale": {"domain": [start.isoformat(), end.isoformat()]},
         "axis": {"format": "%b", "tickCount": "month", "grid": False},
     }
-    y = {"type": "quantitative", "title": "Plans"}
-    top = max([1, *(c["size"] for c in cohorts)])
-    scale = {"scale": {"domain": [0, top * 1.15], "nice": True}}
+    y = {
+        "field": "share",
+        "type": "quantitative",
+        "title": "Share of the children",
+        "scale": {"domain": [0, 1]},
+        "axis": {"format": "%"},
+    }
     values = {"values": list(cohorts)}
     return _frame(
         260,
@@ -118,17 +122,12 @@ def trajectory(
         layer=[
             {
                 "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 4},
-                "encoding": {"x": {**x, "field": "week"}, "y": {**y, **scale, "field": "n"}, "color": colour},
+                "encoding": {"x": {**x, "field": "week"}, "y": y, "color": colour},
             },
             {
                 "data": values,
-                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
-                "encoding": {"y": {**y, **scale, "field": "size"}, "color": colour},
-            },
-            {
-                "data": values,
-                "mark": {"type": "rule", "color": INK, "strokeWidth": 1.5},
-                "encoding": {"x": {**x, "field": "limit"}},
+                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 3},
+                "encoding": {"x": {**x, "field": "limit"}, "color": colour},
             },
             {
                 "data": values,

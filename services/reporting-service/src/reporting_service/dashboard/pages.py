@@ -77,6 +77,7 @@ _pages = jinja2.Environment(
 _pages.filters |= {
     "number": words.number,
     "percent": words.percent,
+    "rate": words.rate,
     "day": words.day,
     "short_day": words.short_day,
     "moment": words.moment,
@@ -162,6 +163,7 @@ async def _content(found: Figures, chosen: Choices, las: frozenset[str]) -> dict
         now,
         await found.standings_by(By.LA),
         own,
+        "all years" if chosen.academic_year == ALL_YEARS else chosen.academic_year,
         await _this_month(found, chosen, months),
         backlog.total,
         backlog.never,
@@ -175,7 +177,7 @@ async def _content(found: Figures, chosen: Choices, las: frozenset[str]) -> dict
         specs["months"] = board.month_chart(month_rows)
     if backlog.total:
         specs["backlog"] = board.backlog_chart(backlog)
-    if transfers:
+    if any(cohort.met or cohort.late for cohort in transfers):
         specs["transfers"] = board.transfer_chart(transfers)
     return {
         "now": now,
@@ -185,8 +187,9 @@ async def _content(found: Figures, chosen: Choices, las: frozenset[str]) -> dict
         "backlog": backlog,
         "transfers": transfers,
         "transfer_words": board.transfer_words(transfers),
-        "steps": [now[step] for step in board.STEPS],
-        "told": [now[step] for step in board.TOLD],
+        "steps": [now[step] for step in board.STEPS if now[step].everybody],
+        "no_steps": [now[step] for step in board.STEPS if not now[step].everybody],
+        "told": [now[step] for step in board.TOLD if now[step].everybody],
         "groups": board.group_rows(await found.standings_by(By.YEAR_GROUP), words.year_group),
         "specs": specs,
     }

@@ -42,6 +42,9 @@ STANDINGS_OF = {
 
 STANDING_TAGS = {"met": "blue", "late": "orange", "ended": "red", "overdue": "red", "waiting": "grey"}
 
+FEW = 20
+"""Fewer than these make no percentage: one child more or less would move it by five points or more."""
+
 PARTS = {
     "numerator": "Counted",
     "missed": "Missed",
@@ -69,6 +72,13 @@ def number(value: int) -> str:
 
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}%"
+
+
+def rate(met: int, judged: int, percentage: float | None) -> str:
+    """A percentage where there is something to say one of; else the numbers themselves."""
+    if percentage is None:
+        return "–"
+    return f"{number(met)} of {number(judged)}" if met == 0 or judged < FEW else percent(percentage)
 
 
 def day(value: date | None) -> str:
