@@ -107,6 +107,9 @@ def read_log(bootstrap: str, prefix: str, topics: Sequence[str]) -> list[Entry]:
             for message in consumer.consume(500, timeout=5):
                 assert message.error() is None, message.error()
                 topic, partition, offset = message.topic(), message.partition(), message.offset()
+                assert topic is not None
+                assert partition is not None
+                assert offset is not None
                 key = (message.key() or b"").decode()
                 entries.append(
                     Entry(topic.removeprefix(prefix), partition, offset, key, message.value() or b"")

@@ -31,6 +31,8 @@ PARTNERS = (
 STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
 """Whoever has no case in this run and must never hear anything."""
 TIMEOUT = 10.0
+Expected = tuple[str, dict[str, Any]]
+"""The type of an event, and what its data must hold."""
 HELD, REPORTED, NOTIFIED, NOTICED = ((BASE_DAY - timedelta(days=n)).isoformat() for n in (30, 28, 22, 21))
 
 
@@ -47,7 +49,7 @@ class Operation:
     body: dict[str, Any]
     role: str = "officer"
     ref: str | None = None
-    expect: tuple[str, dict[str, Any]] | None = None
+    expect: Expected | None = None
     route: dict[str, Any] | None = None
 
 
@@ -220,7 +222,7 @@ class Load:
 
     async def _create(self, child: Child) -> None:
         issued = child.snapshot["plan"]["first_made"] >= "2026-09-01"
-        expect = ("ehcp.plan-issued.v1" if issued else "ehcp.plan-registered.v1", {})
+        expect: Expected = ("ehcp.plan-issued.v1" if issued else "ehcp.plan-registered.v1", {})
         answer = await self._push(child, child.snapshot, "create", expect)
         child.case, child.stage = answer and answer["case_id"], "idle" if answer else "new"
 
@@ -243,9 +245,7 @@ class Load:
         snapshot = child.snapshot | {"version": child.snapshot["version"] + 1} | changes
         await self._push(child, snapshot, what, None)
 
-    async def _push(
-        self, child: Child, snapshot: dict[str, Any], what: str, expect: tuple[str, dict[str, Any]] | None
-    ) -> Any:
+    async def _push(self, child: Child, snapshot: dict[str, Any], what: str, expect: Expected | None) -> Any:
         after = Child(child.ref, snapshot)
         operation = Operation(
             id=f"op-{self._next()}",
@@ -314,7 +314,7 @@ class Load:
         service: str,
         path: str,
         body: dict[str, Any],
-        expect: tuple[str, dict[str, Any]],
+        expect: Expected,
     ) -> Any:
         operation = Operation(
             f"op-{self._next()}", what, service, "POST", path, body, ref=child.ref, expect=expect

@@ -8,12 +8,14 @@ import random
 import socket
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from .journal import Journal
 
 RESET, HANG = "reset", "hang"
+REFUSALS: Sequence[int | str] = (500, 500, 503, RESET)
 LONGER_THAN_A_SENDER_WAITS = 35.0
 
 
@@ -100,4 +102,4 @@ class Receivers:
         self._refused[notice] += 1
         if self._dice.random() < self.hang / (self.trouble + self.hang):
             return HANG
-        return self._dice.choice([500, 500, 503, RESET])
+        return self._dice.choice(REFUSALS)

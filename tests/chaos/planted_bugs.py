@@ -42,7 +42,7 @@ def _b02_watermark() -> None:
             rows = (await session.execute(query.where(behind).order_by(columns.position).limit(BATCH))).all()
         if rows:
             last[id(self)] = rows[-1].position
-        return rows
+        return list(rows)
 
     Relay._unpublished = unpublished  # type: ignore[method-assign]
 
@@ -50,7 +50,7 @@ def _b02_watermark() -> None:
 def _b03_no_check_at_sending() -> None:
     from notification_service import claims
 
-    claims._obstacle = lambda _: None
+    claims._obstacle = lambda _: None  # type: ignore[assignment]
 
 
 def _b04_now_in_a_projection() -> None:
@@ -93,7 +93,7 @@ def _b06_commit_after_the_answer() -> None:
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
-    Database.write = write  # type: ignore[method-assign, assignment]
+    Database.write = write  # type: ignore[method-assign]
 
 
 async def _finish(transaction: AbstractAsyncContextManager[Any]) -> None:
@@ -132,14 +132,14 @@ def _b08_two_relays() -> None:
 
         yield still_leading
 
-    Database.leader = leader  # type: ignore[method-assign, assignment]
+    Database.leader = leader  # type: ignore[method-assign]
 
 
 def _b09_new_id_per_attempt() -> None:
     from notification_service import signing
 
     right = signing.headers
-    signing.headers = lambda keys, _, now, body: right(keys, uuid4(), now, body)
+    signing.headers = lambda keys, delivery_id, now, body: right(keys, uuid4(), now, body)
 
 
 def _b10_mark_without_token() -> None:
@@ -189,8 +189,8 @@ def _b12_poison_skipped() -> None:
     async def forget(self: Any, *_: Any) -> None:
         """Logged somewhere, and gone."""
 
-    Inbox._store = forget  # type: ignore[method-assign]
-    Inbox._park = forget  # type: ignore[method-assign]
+    Inbox._store = forget  # type: ignore[method-assign, assignment]
+    Inbox._park = forget  # type: ignore[method-assign, assignment]
 
 
 PLANT: dict[str, Callable[[], None]] = {

@@ -243,6 +243,10 @@ class Stage:
     """Broker, database, network and processes of one run. `today` is the business date of processes started from now on,
     `arm` says which failpoint a new life is armed with."""
 
+    kafka: ApacheKafka
+    postgres: PostgresCluster
+    broker_link: Proxy
+
     def __init__(self, run: Run, directory: Path, seed: int) -> None:
         self.run, self.directory, self.seed = run, directory, seed
         self.today = BASE_DAY

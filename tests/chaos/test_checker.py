@@ -156,6 +156,11 @@ def _changed(name: str, index: int, **changes: Any) -> Tamper:
     return tamper
 
 
+def _all(evidence: Evidence, *tampers: Tamper) -> None:
+    for tamper in tampers:
+        tamper(evidence)
+
+
 FRESH = json.dumps(MOVED | {"id": "event-3", "sequence": "0000000003"}).encode()
 SAID_TO_A_STRANGER = request(BEGAN + 4, "900009", "n-4", seen_by("900009", ISSUED))
 SAID_TOO_LATE = request(BEGAN + 300, OLD, "n-5", seen_by(OLD, ISSUED))
@@ -169,7 +174,7 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
         ("I1", LOST, _changed("load", 6, expect=["ehcp.plan-registered.v1", {}])),
         ("I1", LOST, _changed("load", 6, method="POST")),
         ("I1", OTHER, _changed("load", 7, outcome="info")),
-        ("I1", DOUBLED, lambda e: (_changed("load", 9, outcome="fail")(e), setattr(e, "keys", {"op-2": 200}))),
+        ("I1", DOUBLED, lambda e: _all(e, _changed("load", 9, outcome="fail"), _with("keys", lambda _: {"op-2": 200}))),
         ("I2", LOST, _without("changes", 0)),
         ("I2", LOST, _changed("load", 8, route={"school": "900003", "icb": None, "social-care": None, "officer": "x"})),
         ("I3", LOST, _with("log", lambda e: e.log[:1])),

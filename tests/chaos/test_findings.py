@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,8 @@ from notification_service.claims import Claim
 from notification_service.sender import Sender
 from notification_service.targets import Outside
 from service_kit.database import is_outage
+
+_DRIVER: Any = dialect.import_dbapi()  # type: ignore[no-untyped-call]
 
 
 async def test_the_result_of_a_request_that_spans_a_turn_is_recorded_by_the_next(
@@ -38,12 +41,15 @@ async def test_the_result_of_a_request_that_spans_a_turn_is_recorded_by_the_next
     taken, working._ended = working._ended, []
     answered.set()
     await asyncio.gather(*working._tasks)
-    assert (taken, working._ended) == ([], ["the result"])
+    assert taken == []
+    assert [str(result) for result in working._ended] == ["the result"]
 
 
 async def test_a_turn_that_fails_is_taken_again_by_the_same_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deadlock ended the sender: all it had under way was sent again a minute later."""
-    turns = iter([ConnectionError("deadlock detected"), OSError("away"), 1, asyncio.CancelledError()])
+    turns: Iterator[BaseException | int] = iter(
+        [ConnectionError("deadlock detected"), OSError("away"), 1, asyncio.CancelledError()]
+    )
 
     async def turn(self: Sender) -> int:
         result = next(turns)
@@ -71,13 +77,13 @@ def test_f25_a_server_that_shuts_down_or_starts_up_is_an_outage_and_not_an_inter
     said: asyncpg.PostgresError,
 ) -> None:
     """SQLAlchemy wraps what asyncpg raises, so the name of the exception is not to be found; its SQLSTATE is."""
-    wrapped = dialect.import_dbapi().Error(str(said), said)
+    wrapped = _DRIVER.Error(str(said), said)
     assert is_outage(DBAPIError("SELECT 1", None, wrapped))
 
 
 def test_a_violated_constraint_is_no_outage() -> None:
     said = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
-    assert not is_outage(DBAPIError("INSERT", None, dialect.import_dbapi().Error(str(said), said)))
+    assert not is_outage(DBAPIError("INSERT", None, _DRIVER.Error(str(said), said)))
 
 
 async def test_f12_lies_between_the_request_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
