@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from ehcp_contracts.events import Responsible
 from service_kit.access import route_actions
 from service_kit.policy import POLICY
 
 ELM, OAK = "900123", "900456"
-PARTNER = {"kind": "school", "ref": "900777", "name": "Birch Academy"}
+PARTNER = {"kind": "school", "ref": "900777", "name": "Birch Academy", "la_code": "351"}
+
+EVERY_KIND = [("school", ELM), ("icb", "QOP"), ("social-care", "team-a"), ("case-system", "liquid-logic")]
 
 
 def problem(answer) -> tuple[int, str]:
@@ -46,7 +49,6 @@ async def test_an_officer_registers_reads_and_renames_a_partner(quiet_town) -> N
         ({"ref": "12345"}, "ref-format"),
         ({"kind": "icb", "ref": "qop"}, "ref-format"),
         ({"kind": "social-care", "ref": "Team A", "la_code": "351"}, "ref-format"),
-        ({"kind": "social-care", "ref": "team-a"}, "required"),
         ({"kind": "parent"}, "choice"),
         ({"la_code": "352"}, "not-your-council"),
         ({"id": "0192f0c1-2b3c-7def-8000-0123456789ab"}, "unknown-field"),
@@ -59,12 +61,89 @@ async def test_a_partner_that_does_not_fit_is_refused(quiet_town, change: dict[s
     assert answer.json()["errors"][0]["code"] == code
 
 
-async def test_a_partner_is_registered_once(quiet_town) -> None:
-    await quiet_town.partner("school", ELM, hook=False)
-    again = await quiet_town.officer.post("/v1/partners", json=PARTNER | {"ref": ELM})
+@pytest.mark.parametrize(("kind", "ref"), EVERY_KIND)
+async def test_a_partner_without_its_council_is_refused(quiet_town, kind: str, ref: str) -> None:
+    """Also when the caller acts for one council only: nothing is guessed about who may be told."""
+    answer = await quiet_town.officer.post("/v1/partners", json={"kind": kind, "ref": ref, "name": "Birch"})
+    assert problem(answer) == (422, "validation")
+    assert answer.json()["errors"][0]["pointer"] == "/la_code"
+
+
+@pytest.mark.parametrize(("kind", "ref"), EVERY_KIND)
+async def test_a_partner_is_registered_once_in_each_council(quiet_town, kind: str, ref: str) -> None:
+    await quiet_town.partner(kind, ref, hook=False)
+    again = await quiet_town.officer.post("/v1/partners", json=PARTNER | {"kind": kind, "ref": ref})
     assert problem(again) == (409, "conflict")
-    await quiet_town.partner("social-care", "team-a", hook=False)
-    await quiet_town.partner("social-care", "team-a", hook=False, la="352")
+    await quiet_town.partner(kind, ref, hook=False, la="352")
+
+
+@pytest.mark.parametrize(("kind", "ref"), EVERY_KIND)
+async def test_what_another_council_registers_hears_nothing_of_our_cases(
+    quiet_town, kind: str, ref: str
+) -> None:
+    """S10: an address that another council chose for our school gets none of our notices, and ours still can be
+    registered."""
+    theirs = await quiet_town.partner(kind, ref, la="352")
+    await quiet_town.issue()
+    assert await quiet_town.send() == 0
+    ours = await quiet_town.partner(kind, ref, la="351")
+    case = await quiet_town.issue()
+    assert await quiet_town.send() == 1
+    everything = await quiet_town.app.as_("operator", las=()).get("/v1/deliveries?limit=200")
+    told = {(d["partner_id"], d["case_id"]) for d in everything.json()["items"]}
+    assert told == {(ours, str(case))}
+    assert theirs != ours
+
+
+async def test_a_case_of_two_councils_is_told_to_what_each_of_them_registered(quiet_town) -> None:
+    """Responsible 352, administered by 351: both may tell the school, each at the address it approved."""
+    ours = await quiet_town.partner("school", ELM, hook=False)
+    theirs = await quiet_town.partner("school", ELM, hook=False, la="352")
+    both = Responsible(responsible_la="352", administering_la="351")
+    await quiet_town.issue(who=both)
+    for la, partner in (("351", ours), ("352", theirs)):
+        listed = await quiet_town.app.as_("officer", las=(la,)).get("/v1/deliveries")
+        assert [d["partner_id"] for d in listed.json()["items"]] == [partner]
+
+
+async def test_staff_of_another_council_cannot_touch_our_partner(town) -> None:
+    """S11: it is as if it were not there, whatever they try, also for a case that both councils have to do with."""
+    case = await town.issue(who=Responsible(responsible_la="351", administering_la="352"))
+    await town.send()
+    (push,) = await town.pushes(ELM)
+    assert push["case_id"] == str(case)
+    partner, hook = f"/v1/partners/{town.partners[ELM]}", f"/v1/subscriptions/{town.subscriptions[ELM]['id']}"
+    delivery = f"/v1/deliveries/{push['id']}"
+    mine = {"partner_id": town.partners[ELM], "channel": "webhook", "url": "https://mine.example/hook"}
+    any_version = {"If-Match": "*"}
+    for role in ("officer", "senior", "manager"):
+        foreign = town.app.as_(role, las=("352",))
+        answers = [
+            await foreign.get(partner),
+            await foreign.patch(partner, json={"active": False}, headers=any_version),
+            await foreign.post(f"{partner}/replay"),
+            await foreign.post("/v1/subscriptions", json=mine),
+            await foreign.get(hook),
+            await foreign.patch(hook, json={"url": "https://mine.example/hook"}, headers=any_version),
+            await foreign.post(f"{hook}/rotate-secret"),
+            await foreign.delete(hook),
+            await foreign.get(delivery),
+            await foreign.post(f"{delivery}/replay"),
+        ]
+        assert [answer.status_code for answer in answers] == [404] * 10
+        for place in ("partners", "subscriptions", "deliveries"):
+            assert (await foreign.get(f"/v1/{place}")).json()["items"] == []
+
+
+async def test_a_school_of_two_councils_manages_both_of_its_entries(quiet_town) -> None:
+    for la in ("351", "352"):
+        partner = await quiet_town.partner("school", ELM, la=la)
+        await quiet_town.issue(who=Responsible(responsible_la=la, administering_la=la))
+        school = quiet_town.app.as_("school", org=ELM, las=())
+        assert (await school.get(f"/v1/partners/{partner}")).json()["la_code"] == la
+    hooks = (await school.get("/v1/subscriptions")).json()["items"]
+    sent = (await school.get("/v1/deliveries")).json()["items"]
+    assert len({hook["partner_id"] for hook in hooks}) == len({d["partner_id"] for d in sent}) == 2
 
 
 async def test_the_same_key_gives_the_same_partner(quiet_town) -> None:

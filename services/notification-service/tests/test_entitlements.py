@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -85,12 +86,18 @@ def test_each_kind_has_its_own_cases_only(party: Party) -> None:
     assert not concerns(party, Route("352", "352"))
 
 
-def test_a_team_of_another_council_with_the_same_reference_hears_nothing() -> None:
-    assert not concerns(TEAM, Route("352", "352", team="team-a"))
+@pytest.mark.parametrize("party", EVERYBODY, ids=lambda party: party.kind.value)
+def test_a_partner_hears_of_cases_of_the_council_that_registered_it_only(party: Party) -> None:
+    """The same school, ICB area or team reference in a case of another council is not enough."""
+    assert not concerns(party, replace(HOME, la="352", administering_la="352"))
 
 
-def test_a_case_system_hears_of_the_cases_its_council_administers_for_others() -> None:
-    assert concerns(SYSTEM, Route("352", "351"))
+@pytest.mark.parametrize("party", EVERYBODY, ids=lambda party: party.kind.value)
+@pytest.mark.parametrize(("la", "administering"), [("352", "351"), ("351", "352")])
+def test_a_council_s_cases_are_those_it_is_responsible_for_or_administers(
+    party: Party, la: str, administering: str
+) -> None:
+    assert concerns(party, replace(HOME, la=la, administering_la=administering))
 
 
 @pytest.mark.parametrize("party", EVERYBODY, ids=lambda party: party.kind.value)

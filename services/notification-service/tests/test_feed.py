@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from ehcp_contracts.events import Responsible
 from notification_service import feed
 
 ELM, OAK = "900123", "900456"
@@ -183,6 +184,23 @@ async def test_a_feed_subscription_narrows_the_feed(school) -> None:
     await school.due(case)
     school.app.clock.pass_time(timedelta(seconds=1))
     assert [event["type"] for event in (await read(school)).json()] == ["ehcp.review-due.v1"]
+
+
+async def test_a_school_of_two_councils_reads_the_feed_of_each(quiet_town) -> None:
+    """It is told which feeds it has, and finds each council's pupils in that council's feed only."""
+    cases = {}
+    for la in ("351", "352"):
+        partner = await quiet_town.partner("school", ELM, hook=False, la=la)
+        cases[partner] = str(await quiet_town.issue(who=Responsible(responsible_la=la, administering_la=la)))
+    which = await read(quiet_town)
+    assert which.status_code == 400
+    (fault,) = which.json()["errors"]
+    assert fault["pointer"] == "/partner"
+    for partner, case in cases.items():
+        assert partner in fault["message"]
+        events = (await read(quiet_town, partner=partner)).json()
+        assert [event["subject"] for event in events] == [case]
+        assert await ids(quiet_town, partner=partner, lastEventId=events[0]["id"]) == []
 
 
 async def test_a_speaker_for_several_partners_says_which(quiet_town) -> None:

@@ -101,8 +101,8 @@ async def test_leases_are_held_against_the_database_s_clock(people: Any) -> None
 
 async def test_one_school_registered_twice_at_once_is_one_partner_and_a_conflict(people: Any) -> None:
     """Not a 500 from the unique index: the other one's insert is still open when ours looks for it."""
-    body = {"kind": "school", "ref": "900777", "name": "Ash School (invented)"}
-    other = Partner(kind="school", ref="900777", name="Ash", la_code="352", created_at=NOON, updated_at=NOON)
+    body = {"kind": "school", "ref": "900777", "name": "Ash School (invented)", "la_code": "351"}
+    other = Partner(kind="school", ref="900777", name="Ash", la_code="351", created_at=NOON, updated_at=NOON)
     async with people.app.hub.db.write() as tx:
         tx.add(other)
         await tx.flush()

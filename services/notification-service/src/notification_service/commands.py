@@ -45,7 +45,6 @@ from service_kit import Context, Fault, Refusal, Tx, in_chunks
 from service_kit.settings import Environment
 from service_kit.strict import Body, Id, LaCode, Name, StrictEnum, Text
 
-PER_COUNCIL = (PartnerKind.SOCIAL_CARE, PartnerKind.CASE_SYSTEM)
 _REF_FORM = {
     PartnerKind.SCHOOL: r"[1-9][0-9]{5}",
     PartnerKind.ICB: r"[A-Z0-9]{3,6}",
@@ -56,13 +55,13 @@ EventTypes = Literal["all entitled"] | list[Annotated[str, Text(80)]]
 
 
 class NewPartner(Body):
-    """`ref`: URN, ODS code, team or system name. `la_code` is needed for teams and case systems, and by callers who
-    act for several councils."""
+    """`ref`: URN, ODS code, team or system name. `la_code`: the council whose cases the partner is told of, one of
+    the caller's own."""
 
     kind: StrictEnum[PartnerKind]
     ref: Annotated[str, Text(60)]
     name: Name
-    la_code: LaCode | None = None
+    la_code: LaCode
 
 
 class PartnerChange(Body):
@@ -93,19 +92,16 @@ def _invalid(pointer: str, code: str, message: str) -> Refusal:
 
 
 async def create_partner(ctx: Context, body: NewPartner) -> Response:
-    la = _council(ctx, body)
+    if body.la_code not in ctx.caller.las:
+        raise _invalid("/la_code", "not-your-council", "This is not a council that you act for.")
     if not re.fullmatch(_REF_FORM[body.kind], body.ref):
         raise _invalid("/ref", "ref-format", "This is not a reference of this kind of partner.")
     async with ctx.write() as tx:
-        same = [col(Partner.kind) == body.kind, col(Partner.ref) == body.ref]
-        if body.kind in PER_COUNCIL:
-            same.append(col(Partner.la_code) == la)
-        if (await tx.session.execute(select(col(Partner.id)).where(*same))).first():
+        place = {"kind": body.kind, "ref": body.ref, "la_code": body.la_code}
+        if (await tx.session.execute(select(col(Partner.id)).filter_by(**place))).first():
             raise Refusal("conflict", "This partner is already registered.")
         now = ctx.clock.now()
-        row = Partner(
-            kind=body.kind, ref=body.ref, name=body.name, la_code=la, created_at=now, updated_at=now
-        )
+        row = Partner(**place, name=body.name, created_at=now, updated_at=now)
         tx.session.add(row)
         try:
             await tx.session.flush()
@@ -113,16 +109,6 @@ async def create_partner(ctx: Context, body: NewPartner) -> Response:
             raise Refusal("conflict", "This partner is already registered.") from None
         (view,) = await partner_views(tx.session, [row])
         return tx.answer(201, view, etag=row.version, location=f"/v1/partners/{row.id}")
-
-
-def _council(ctx: Context, body: NewPartner) -> str:
-    """The council that keeps the entry: one of the caller's own."""
-    if body.la_code is None and (body.kind in PER_COUNCIL or len(ctx.caller.las) != 1):
-        raise _invalid("/la_code", "required", "Say which council this partner belongs to.")
-    la = body.la_code or next(iter(ctx.caller.las))
-    if la not in ctx.caller.las:
-        raise _invalid("/la_code", "not-your-council", "This is not a council that you act for.")
-    return la
 
 
 async def change_partner(ctx: Context, partner_id: UUID, body: PartnerChange) -> Response:

@@ -218,7 +218,6 @@ class Desk:
         base |= {
             "copy_id": copy["id"],
             "la_code": notice.route.la,
-            "administering_la": notice.route.administering_la,
             "tries": 0,
             "attempts": 0,
             "created_at": self.now,

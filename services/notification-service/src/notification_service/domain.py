@@ -92,8 +92,8 @@ class Hears:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A partner as the rules see it. `ref`: URN, ODS code, team or system name; `la_code` counts for the kinds that
-    belong to one council."""
+    """A partner as the rules see it. `ref`: URN, ODS code, team or system name; `la_code`: the council that registered
+    it and whose cases alone it hears of."""
 
     kind: PartnerKind
     ref: str
@@ -255,16 +255,19 @@ def is_review_event(event_type: str) -> bool:
 
 
 def concerns(party: Party, route: Route) -> bool:
-    """Whether a case is the partner's own: a school's pupil, an ICB's area, a team's child, a council's case."""
+    """Whether a case is the partner's own: a school's pupil, an ICB's area, a team's child, a council's case; always
+    of the council that registered the partner, for no other council has approved its address."""
+    if party.la_code not in route.councils:
+        return False
     match party.kind:
         case PartnerKind.SCHOOL:
             return party.ref == route.urn
         case PartnerKind.ICB:
             return party.ref == route.icb
         case PartnerKind.SOCIAL_CARE:
-            return party.ref == route.team and party.la_code in route.councils
+            return party.ref == route.team
         case PartnerKind.CASE_SYSTEM:
-            return party.la_code in route.councils
+            return True
 
 
 def side_of(party: Party, before: Route, after: Route) -> Side | None:

@@ -62,14 +62,17 @@ async def _reader(session: AsyncSession, ctx: Context, partner: UUID | None, aft
     chosen = [col(Partner.id) == partner] if partner else []
     found = (
         await session.execute(
-            select(Partner).where(ctx.visible(Partner), col(Partner.active), *chosen).limit(2)
+            select(Partner)
+            .where(ctx.visible(Partner), col(Partner.active), *chosen)
+            .order_by(col(Partner.la_code))
         )
     ).scalars()
     rows = list(found)
     if not rows:
         raise Refusal("not-found")
     if len(rows) > 1:
-        text = "You speak for several partners: say which one."
+        mine = ", ".join(f"{row.id} (council {row.la_code})" for row in rows)
+        text = f"Each council that tells you has a feed of its own. Say which: {mine}."
         raise Refusal("bad-parameter", errors=[Fault("/partner", "required", text)])
     row = rows[0]
     position = await _position(session, row.id, after) if after else 0

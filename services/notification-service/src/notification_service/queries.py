@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import ColumnElement, false, or_, select, true
+from sqlalchemy import ColumnElement, false, select, true
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -40,8 +40,8 @@ KIND_OF_ROLE = {
 
 
 def _is_self(caller: Caller) -> ColumnElement[bool]:
-    """The caller's own partner. A council's team or system is named within its council, so a token that names
-    councils is held to them."""
+    """The caller's own entries: a school or ICB has one in each council that tells it of cases. A council's team or
+    system is named within its council, so a token that names councils is held to them."""
     kind = KIND_OF_ROLE.get(caller.role)
     if kind is None or not caller.org_id:
         return false()
@@ -58,11 +58,6 @@ def _of(partners: ColumnElement[bool], column: Any) -> ColumnElement[bool]:
     return col(column).in_(select(col(Partner.id)).where(partners))
 
 
-def _own_cases(caller: Caller) -> ColumnElement[bool]:
-    las = sorted(caller.las)
-    return or_(col(Delivery.la_code).in_(las), col(Delivery.administering_la).in_(las))
-
-
 SCOPES: Scopes = {
     Partner: {Predicate.own_la: _keeps, Predicate.own_partner: _is_self},
     Subscription: {
@@ -70,7 +65,7 @@ SCOPES: Scopes = {
         Predicate.own_partner: lambda caller: _of(_is_self(caller), Subscription.partner_id),
     },
     Delivery: {
-        Predicate.own_la: _own_cases,
+        Predicate.own_la: lambda caller: _of(_keeps(caller), Delivery.partner_id),
         Predicate.own_partner: lambda caller: _of(_is_self(caller), Delivery.partner_id),
     },
 }

@@ -46,14 +46,13 @@ UNREAD = "status = 'available'"
 
 
 class Partner(Base, table=True):
-    """Somebody who may be told. `ref`: URN, ODS code, team or system name. `la_code`: the council that keeps the
-    entry; for a team or a case system also the council whose cases it hears. `feed_position` counts its copies and
-    is raised under the row's lock, so that positions become visible in order."""
+    """Somebody whom a council has told of its cases. `ref`: URN, ODS code, team or system name. `la_code`: the council
+    that keeps the entry and whose cases it hears; a school that takes children of two councils has two entries.
+    `feed_position` counts its copies and is raised under the row's lock, so that positions become visible in order."""
 
     __tablename__ = "partner"
     __table_args__ = (
         _one_of("kind", PartnerKind),
-        Index("uq_partner_place", "kind", "ref", unique=True, **_where("kind IN ('school', 'icb')")),
         UniqueConstraint("kind", "ref", "la_code"),
     )
 
@@ -170,7 +169,7 @@ class Delivery(Base, table=True):
         Index("ix_delivery_unread", "partner_id", "position", **_where(UNREAD)),
         Index("ix_delivery_partner", "partner_id", "updated_at", "id"),
         Index("ix_delivery_case", "case_id", "partner_id"),
-        Index("ix_delivery_la", "la_code", "updated_at", "id"),
+        Index("ix_delivery_updated", "updated_at", "id"),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -181,7 +180,6 @@ class Delivery(Base, table=True):
     channel: str = Field(sa_type=String(10))
     case_id: UUID
     la_code: str = Field(sa_type=String(3))
-    administering_la: str = Field(sa_type=String(3))
     event_type: str = Field(sa_type=String(80))
     side: str = Field(sa_type=String(10))
     position: int

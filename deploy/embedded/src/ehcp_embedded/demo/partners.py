@@ -21,7 +21,7 @@ class PartnerPlan:
     kind: str
     ref: str
     name: str
-    la_code: str | None = None
+    la_code: str = BURY
     receiver: str | None = None
 
 
@@ -37,7 +37,7 @@ def partners() -> list[PartnerPlan]:
     ]
     icb = PartnerPlan("icb", ICB, "Greater Manchester ICB (invented desk)", receiver="icb")
     teams = [
-        PartnerPlan("social-care", t, f"Social care {t}", BURY, "social-care" if t == TEAMS[0] else None)
+        PartnerPlan("social-care", t, f"Social care {t}", receiver="social-care" if t == TEAMS[0] else None)
         for t in TEAMS
     ]
-    return [*schools, icb, *teams, PartnerPlan("case-system", "liquid-logic", "Liquid Logic", BURY)]
+    return [*schools, icb, *teams, PartnerPlan("case-system", "liquid-logic", "Liquid Logic")]

@@ -156,13 +156,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("partner", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_partner_la_code"), ["la_code"], unique=False)
-        batch_op.create_index(
-            "uq_partner_place",
-            ["kind", "ref"],
-            unique=True,
-            sqlite_where=sa.text("kind IN ('school', 'icb')"),
-            postgresql_where=sa.text("kind IN ('school', 'icb')"),
-        )
 
     op.create_table(
         "sequences",
@@ -255,7 +248,6 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=10), nullable=False),
         sa.Column("case_id", sa.Uuid(), nullable=False),
         sa.Column("la_code", sa.String(length=3), nullable=False),
-        sa.Column("administering_la", sa.String(length=3), nullable=False),
         sa.Column("event_type", sa.String(length=80), nullable=False),
         sa.Column("side", sa.String(length=10), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -293,7 +285,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'pending'"),
             postgresql_where=sa.text("status = 'pending'"),
         )
-        batch_op.create_index("ix_delivery_la", ["la_code", "updated_at", "id"], unique=False)
+        batch_op.create_index("ix_delivery_updated", ["updated_at", "id"], unique=False)
         batch_op.create_index(
             "ix_delivery_order",
             ["subscription_id", "case_id", "position"],
@@ -344,7 +336,7 @@ def downgrade() -> None:
             sqlite_where=sa.text("status = 'pending'"),
             postgresql_where=sa.text("status = 'pending'"),
         )
-        batch_op.drop_index("ix_delivery_la")
+        batch_op.drop_index("ix_delivery_updated")
         batch_op.drop_index(
             "ix_delivery_due",
             sqlite_where=sa.text("status = 'pending'"),
@@ -372,11 +364,6 @@ def downgrade() -> None:
     op.drop_table("ticks")
     op.drop_table("sequences")
     with op.batch_alter_table("partner", schema=None) as batch_op:
-        batch_op.drop_index(
-            "uq_partner_place",
-            sqlite_where=sa.text("kind IN ('school', 'icb')"),
-            postgresql_where=sa.text("kind IN ('school', 'icb')"),
-        )
         batch_op.drop_index(batch_op.f("ix_partner_la_code"))
 
     op.drop_table("partner")
