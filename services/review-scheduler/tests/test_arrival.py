@@ -181,6 +181,50 @@ async def test_a_phase_review_no_longer_owed_is_withdrawn(desk):
     assert (await desk.sent(case))[-1][1]["reason"] == "facts_changed"
 
 
+async def test_a_phase_review_missed_until_september_lapses_and_stays_a_breach(desk):
+    """Year 6 in 2026/27, due 14 February 2027, never held; Year 7 on 1 September 2027, 199 days later. The annual review
+    due 1 March 2027 goes on."""
+    case = await desk.register(facts=desk.year_6())
+    await desk.day(date(2027, 9, 1))
+    await desk.change_facts(case, desk.facts(academic_year="2027/28", year_group=7))
+    closed = await desk.review(case, "phase_transfer", status="withdrawn")
+    assert (closed["withdrawn_because"], closed["closed_on"], closed["days_late"]) == (
+        "lapsed",
+        "2027-09-01",
+        199,
+    )
+    assert closed["breaches"] == [
+        {
+            "code": "review-missed",
+            "rule_id": closed["rule_id"],
+            "force": "law",
+            "due_on": "2027-02-14",
+            "on": "2027-09-01",
+            "days_late": 199,
+        }
+    ]
+    name, data = (await desk.sent(case))[-1]
+    assert (name, data["reason"]) == ("review-withdrawn", "lapsed")
+    annual = await desk.review(case)
+    assert (annual["due_on"], annual["overdue_since"]) == ("2027-03-01", "2027-03-02")
+
+
+async def test_a_child_who_repeats_year_6_owes_both_phase_reviews(desk):
+    case = await desk.register(facts=desk.year_6())
+    await desk.day(date(2027, 9, 1))
+    again = desk.year_6().model_copy(
+        update={
+            "academic_year": "2027/28",
+            "transfer_on": date(2028, 9, 1),
+            "phase_due": date(2028, 2, 14),
+            "phase_by": date(2028, 2, 15),
+        }
+    )
+    await desk.change_facts(case, again)
+    assert (await desk.review(case, "phase_transfer", status="withdrawn"))["withdrawn_because"] == "lapsed"
+    assert (await desk.review(case, "phase_transfer"))["due_on"] == "2028-02-14"
+
+
 async def test_a_meeting_convened_for_a_child_who_turns_five_is_not_cancelled(desk):
     """review_turns_5."""
     case = await desk.register(facts=desk.facts(under5_interims=(date(2026, 10, 2),)))

@@ -18,6 +18,7 @@ from review_scheduler.domain.obligations import (
 )
 
 ANNUAL, INTERIM, PHASE = ReviewKind.ANNUAL, ReviewKind.UNDER5_INTERIM, ReviewKind.PHASE_TRANSFER
+TODAY = date(2026, 9, 1)
 YEAR_6 = {
     "phase": Phase.PRIMARY_TO_SECONDARY,
     "transfer_on": date(2027, 9, 1),
@@ -82,42 +83,70 @@ def test_a_plan_that_has_ended_owes_nothing() -> None:
 
 
 def test_what_is_owed_and_not_there_is_opened() -> None:
-    (change,) = reconcile(plan(), [])
+    (change,) = reconcile(plan(), [], today=TODAY)
     assert isinstance(change, Open)
     assert change.owed.kind is ANNUAL
 
 
 def test_nothing_changes_when_all_is_there() -> None:
-    assert reconcile(plan(), [Having()]) == []
+    assert reconcile(plan(), [Having()], today=TODAY) == []
 
 
 def test_a_review_no_longer_owed_is_withdrawn_unless_somebody_has_convened_it() -> None:
     due = Having(INTERIM, due_on=date(2026, 9, 2), latest_meeting_on=date(2026, 8, 5))
     booked = Having(INTERIM, "booked", due_on=date(2026, 9, 2), latest_meeting_on=date(2026, 8, 5))
-    assert reconcile(plan(), [Having(), due]) == [Withdraw(due.id, "facts_changed")]
-    assert reconcile(plan(), [Having(), booked]) == []  # review_turns_5: never cancel one already convened
+    assert reconcile(plan(), [Having(), due], today=TODAY) == [Withdraw(due.id, "facts_changed")]
+    assert (
+        reconcile(plan(), [Having(), booked], today=TODAY) == []
+    )  # review_turns_5: never cancel one already convened
+
+
+def test_a_phase_review_overdue_when_the_facts_change_lapses_and_one_not_yet_due_was_never_owed() -> None:
+    """Due 14 February 2027: on that day still in time."""
+    phase = Having(PHASE, due_on=date(2027, 2, 14), counted_from=date(2027, 9, 1))
+    for today, reason in ((date(2027, 2, 14), "facts_changed"), (date(2027, 2, 15), "lapsed")):
+        assert reconcile(plan(), [Having(), phase], today=today) == [Withdraw(phase.id, reason)]
+
+
+def test_an_overdue_phase_review_does_not_move_on_to_another_transfer() -> None:
+    """The child repeats Year 6: due 14 February 2027 was missed, and 14 February 2028 is owed as well."""
+    again = YEAR_6 | {"transfer_on": date(2028, 9, 1), "phase_due": date(2028, 2, 14)}
+    missed = Having(PHASE, due_on=date(2027, 2, 14), counted_from=date(2027, 9, 1))
+    lapse, opened = reconcile(plan(**again), [Having(), missed], today=date(2027, 9, 1))
+    assert lapse == Withdraw(missed.id, "lapsed")
+    assert isinstance(opened, Open)
+    assert opened.owed.due_on == date(2028, 2, 14)
+    missed.status, missed.meeting_on = "booked", date(2027, 9, 10)  # convened: it is held first
+    assert reconcile(plan(**again), [Having(), missed], today=date(2027, 9, 1)) == []
+
+
+def test_an_overdue_interim_reckoned_from_an_anchor_that_was_wrong_was_never_owed() -> None:
+    right = Having(INTERIM, due_on=date(2026, 8, 2), counted_from=date(2026, 3, 2))
+    wrong = Having(INTERIM, due_on=date(2026, 8, 2), counted_from=date(2026, 2, 2))
+    for interim, reason in ((right, "lapsed"), (wrong, "facts_changed")):
+        assert reconcile(plan(), [Having(), interim], today=TODAY) == [Withdraw(interim.id, reason)]
 
 
 def test_dates_move_until_the_meeting_is_held() -> None:
     earlier = Having(due_on=date(2026, 12, 31), latest_meeting_on=date(2026, 12, 3))
-    (change,) = reconcile(plan(), [earlier])
+    (change,) = reconcile(plan(), [earlier], today=TODAY)
     assert isinstance(change, Move)
     assert (change.review_id, change.owed.due_on) == (earlier.id, date(2027, 3, 1))
     earlier.status, earlier.held_on = "held", date(2026, 12, 1)
-    assert reconcile(plan(), [earlier]) == []
+    assert reconcile(plan(), [earlier], today=TODAY) == []
 
 
 def test_a_corrected_date_moves_even_a_review_whose_meeting_was_held() -> None:
     held = Having(status="held", due_on=date(2026, 12, 31), held_on=date(2026, 12, 1))
-    (change,) = reconcile(plan(), [held], corrected=True)
+    (change,) = reconcile(plan(), [held], corrected=True, today=TODAY)
     assert isinstance(change, Move)
 
 
 def test_when_the_plan_has_ended_every_open_review_falls_away() -> None:
     reviews = [Having(), Having(PHASE, "booked"), Having(INTERIM, "held")]
-    assert [c.reason for c in reconcile(plan(ended=True), reviews) if isinstance(c, Withdraw)] == [
-        "plan_ended"
-    ] * 3
+    assert [
+        c.reason for c in reconcile(plan(ended=True), reviews, today=TODAY) if isinstance(c, Withdraw)
+    ] == ["plan_ended"] * 3
 
 
 # --- one meeting, several reviews ---------------------------------------------------------------------------------

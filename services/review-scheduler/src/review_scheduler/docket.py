@@ -39,7 +39,13 @@ from review_scheduler.domain.stages import (
     plan_stages,
     stage_days,
 )
-from review_scheduler.domain.steps import Breach, decision_breaches, late_review, notice_breaches
+from review_scheduler.domain.steps import (
+    Breach,
+    decision_breaches,
+    late_review,
+    missed_review,
+    notice_breaches,
+)
 from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, StageRow
 from service_kit import uuid7
 from service_kit.database import in_chunks
@@ -153,7 +159,10 @@ class Docket:
     def reconcile(self, plan: Plan, *, corrected: bool = False) -> None:
         """Make the open reviews those that the plan owes."""
         by_id = {review.id: review for review in self.open_of(plan)}
-        for change in reconcile(facts_of(plan), by_id.values(), self.policy_of(plan), corrected=corrected):
+        changes = reconcile(
+            facts_of(plan), by_id.values(), self.policy_of(plan), today=self.today, corrected=corrected
+        )
+        for change in changes:
             match change:
                 case Open(owed):
                     self.open(plan, owed)
@@ -259,8 +268,11 @@ class Docket:
         self.breach(review, breaches)
 
     def withdraw(self, review: Review, because: WithdrawnBecause) -> None:
-        """End a review that is no longer owed."""
+        """End a review that is no longer owed; one that lapsed keeps on record that it was missed."""
         review.withdrawn_because = because
+        if because == "lapsed":
+            review.days_late = (self.today - review.due_on).days
+            self.breach(review, missed_review(review, self.today))
         self._close(review, Status.WITHDRAWN)
         self.announce(review, announcements.withdrawn(review, because))
 

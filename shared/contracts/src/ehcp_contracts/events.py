@@ -408,13 +408,15 @@ class ReviewConcluded(Event):
 
 
 class ReviewWithdrawn(Event):
-    """A review is no longer owed: another review satisfied it, the facts changed, or the plan ended."""
+    """A review is no longer owed: another review satisfied it, the facts changed before it was due, or the plan
+    ended. `lapsed`: its due date had passed, and then the facts changed (a phase review missed until the transfer):
+    it was owed and never held, and stays a breach."""
 
     wire_type = "ehcp.review-withdrawn.v1"
     topic = REVIEWS
     review_id: UUID
     kind: ReviewKind
-    reason: Literal["satisfied", "facts_changed", "plan_ended"]
+    reason: Literal["satisfied", "facts_changed", "plan_ended", "lapsed"]
 
 
 # --- ehcp.notifications, sent by notification-service -------------------------------------------------------

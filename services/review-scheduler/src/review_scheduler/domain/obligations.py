@@ -29,7 +29,8 @@ class Status(StrEnum):
 OPEN = (Status.DUE, Status.BOOKED, Status.HELD, Status.REPORTED, Status.DECIDED)
 BEFORE_MEETING = (Status.DUE, Status.BOOKED)
 
-WithdrawnBecause = Literal["satisfied", "facts_changed", "plan_ended"]
+WithdrawnBecause = Literal["satisfied", "facts_changed", "plan_ended", "lapsed"]
+"""`lapsed`: owed, missed, and no longer to be held; the breach stays on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,19 @@ def _phase(plan: PlanFacts, policy: Policy) -> Owed | None:
 
 
 def reconcile(
-    plan: PlanFacts, open_reviews: Iterable[OpenReview], policy: Policy = NATIONAL, *, corrected: bool = False
+    plan: PlanFacts,
+    open_reviews: Iterable[OpenReview],
+    policy: Policy = NATIONAL,
+    *,
+    today: date,
+    corrected: bool = False,
 ) -> list[Change]:
     """What must change so that the open reviews are those the plan owes.
 
     A review whose meeting was held keeps its dates and is never withdrawn (a review ends with a decision); one that is
-    convened is not cancelled because facts changed. `corrected`: a recorded date was wrong, so that every open review
-    that hangs on it moves, whatever its state.
+    convened is not cancelled because facts changed. What was overdue by `today`, the business date, was owed all the
+    same: it lapses, and neither vanishes nor moves on to the next transfer. `corrected`: a recorded date was wrong, so
+    that every open review that hangs on it moves, whatever its state.
     """
     wanted = {o.kind: o for o in owed(plan, policy)}
     changes: list[Change] = []
@@ -143,10 +150,31 @@ def reconcile(
             changes.append(Withdraw(review.id, "plan_ended"))
         elif want is None:
             if review.status == Status.DUE:
-                changes.append(Withdraw(review.id, "facts_changed"))
+                lapsed = _was_missed(plan, review, today)
+                changes.append(Withdraw(review.id, "lapsed" if lapsed else "facts_changed"))
+        elif _of_a_missed_transfer(review, want, today):
+            if not _is_convened(review, today):
+                changes += [Withdraw(review.id, "lapsed"), Open(want)]
         elif _differs(review, want) and (corrected or _may_move(review)):
             changes.append(Move(review.id, want))
     return changes + [Open(o) for o in wanted.values()]
+
+
+def _was_missed(plan: PlanFacts, review: OpenReview, today: date) -> bool:
+    """Whether the due date passed while the review was owed. An interim that was reckoned from another anchor than the
+    plan now has was not: its date was never right."""
+    wrong = review.kind == ReviewKind.UNDER5_INTERIM and review.counted_from != plan.anchor
+    return review.due_on < today and not wrong
+
+
+def _of_a_missed_transfer(review: OpenReview, want: Owed, today: date) -> bool:
+    """Whether this is the overdue review of one phase transfer, and what is owed now is that of another."""
+    another = review.kind == ReviewKind.PHASE_TRANSFER and review.counted_from != want.counted_from
+    return another and review.due_on < today and review.status in BEFORE_MEETING
+
+
+def _is_convened(review: OpenReview, today: date) -> bool:
+    return review.status == Status.BOOKED and review.meeting_on is not None and review.meeting_on >= today
 
 
 def _differs(review: OpenReview, want: Owed) -> bool:

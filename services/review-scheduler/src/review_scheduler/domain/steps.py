@@ -7,7 +7,7 @@ calls a breach is recorded as one and done.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -264,6 +264,11 @@ def late_review(review: UnderReview, ended_on: date) -> list[Breach]:
         return []
     force = "policy" if review.kind == ReviewKind.UNDER5_INTERIM else "law"
     return _if_late("review-late", review.rule_id, review.due_on, ended_on, force)
+
+
+def missed_review(review: UnderReview, lapsed_on: date) -> list[Breach]:
+    """A review that was never held and lapsed after its due date: days late up to then. Force and exception as above."""
+    return [replace(breach, code="review-missed") for breach in late_review(review, lapsed_on)]
 
 
 def _after_due(review: UnderReview, meeting: date) -> list[Breach]:
