@@ -126,14 +126,13 @@ def test_a_plan_from_before_the_hub_is_quiet_until_something_happens(
 
 
 def test_what_stands_in_the_way_of_a_waiting_notice() -> None:
-    """F46, F47, B03."""
+    """F46, B03."""
     due = "ehcp.review-due.v1"
-    assert obstacle(SCHOOL, True, HOME, due, Side.OWN, plan_ended=False) is None
-    assert obstacle(SCHOOL, True, AWAY, due, Side.OWN, plan_ended=False) is Ended.NOT_ENTITLED
-    assert obstacle(SCHOOL, False, HOME, due, Side.OWN, plan_ended=False) is Ended.NOT_ENTITLED
-    assert obstacle(SCHOOL, True, HOME, due, Side.OWN, plan_ended=True) is Ended.PLAN_ENDED
-    assert obstacle(SCHOOL, True, HOME, "ehcp.plan-ceased.v1", Side.OWN, plan_ended=True) is None
-    assert obstacle(SCHOOL, True, AWAY, "ehcp.placement-changed.v1", Side.LEAVES, plan_ended=False) is None
+    assert obstacle(SCHOOL, HOME, due, Side.OWN, plan_ended=False) is None
+    assert obstacle(SCHOOL, AWAY, due, Side.OWN, plan_ended=False) is Ended.NOT_ENTITLED
+    assert obstacle(SCHOOL, HOME, due, Side.OWN, plan_ended=True) is Ended.PLAN_ENDED
+    assert obstacle(SCHOOL, HOME, "ehcp.plan-ceased.v1", Side.OWN, plan_ended=True) is None
+    assert obstacle(SCHOOL, AWAY, "ehcp.placement-changed.v1", Side.LEAVES, plan_ended=False) is None
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------

@@ -78,13 +78,17 @@ async def test_a_subscription_to_some_event_types_gets_only_those_pushed(quiet_t
     assert pushed == ["ehcp.review-due.v1"]
 
 
-async def test_a_partner_that_is_not_active_is_owed_nothing(quiet_town) -> None:
-    partner = await quiet_town.partner("school", ELM)
-    change = {"active": False}
-    answer = await quiet_town.officer.patch(f"/v1/partners/{partner}", json=change, headers={"If-Match": "*"})
-    assert answer.status_code == 200
-    await quiet_town.issue()
-    assert await quiet_town.deliveries() == []
+async def test_what_happens_while_a_partner_is_switched_off_is_kept_for_it(quiet_town) -> None:
+    """In its feed as well, which it can read again when it is switched on."""
+    place = f"/v1/partners/{await quiet_town.partner('school', ELM)}"
+    school = quiet_town.app.as_("school", org=ELM, las=())
+    await quiet_town.officer.patch(place, json={"active": False}, headers={"If-Match": "*"})
+    case = await quiet_town.issue()
+    owed = {(d["channel"], d["status"]) for d in await quiet_town.deliveries()}
+    assert owed == {("feed", "available"), ("webhook", "pending")}
+    assert (await school.get("/v1/events")).status_code == 404
+    await quiet_town.officer.patch(place, json={"active": True}, headers={"If-Match": "*"})
+    assert [event["subject"] for event in (await school.get("/v1/events")).json()] == [str(case)]
 
 
 # --- quiet start -----------------------------------------------------------------------------------------------------

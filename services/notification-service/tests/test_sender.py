@@ -285,13 +285,33 @@ async def test_entitlement_is_asked_again_at_each_attempt(school) -> None:
     assert (push["status"], push["reason"]) == ("cancelled", "no-longer-entitled")
 
 
-async def test_a_partner_that_is_switched_off_gets_nothing_more(school) -> None:
-    """F47."""
-    await school.issue()
+async def _switch(school, active: bool) -> None:
     partner = f"/v1/partners/{school.partners[ELM]}"
-    await school.officer.patch(partner, json={"active": False}, headers={"If-Match": "*"})
+    answer = await school.officer.patch(partner, json={"active": active}, headers={"If-Match": "*"})
+    assert answer.status_code == 200
+
+
+async def test_a_partner_that_is_switched_off_gets_nothing_until_it_is_switched_on_again(school) -> None:
+    """F47: nothing is lost by it, neither what waited nor what happens meanwhile."""
+    waited = await school.issue()
+    await _switch(school, False)
     assert await school.send() == 0
-    assert (await the_push(school))["status"] == "cancelled"
+    meanwhile = await school.issue()
+    assert await school.send() == 0
+    assert [d["status"] for d in await school.pushes(ELM)] == ["pending", "pending"]
+    await _switch(school, True)
+    assert await school.send() == 2
+    assert [body["subject"] for body in school.received(ELM)] == [str(waited), str(meanwhile)]
+
+
+async def test_a_pupil_who_leaves_while_the_school_is_switched_off_is_not_told_afterwards(school) -> None:
+    case = await school.issue()
+    await _switch(school, False)
+    await school.due(case)
+    await school.move(case, OAK)
+    await _switch(school, True)
+    await school.send()
+    assert school.heard(ELM) == ["placement-changed"]
 
 
 class _Gate(httpx2.AsyncBaseTransport):

@@ -99,12 +99,18 @@ def _is_first_of_its_case() -> ColumnElement[bool]:
     )
 
 
+def _is_switched_on() -> ColumnElement[bool]:
+    """Notices of a partner or subscription that is switched off stay as they are, until it is switched on again."""
+    return col(Partner.active) & (col(Subscription.status) == SubscriptionStatus.ACTIVE)
+
+
 async def anything_due(session: AsyncSession, now: datetime) -> bool:
     """Whether a claim might find something (a look without the write lock, for the idle sender)."""
     query = (
         select(col(Delivery.id))
         .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
-        .where(_is_due(now), _is_first_of_its_case(), col(Subscription.status) == SubscriptionStatus.ACTIVE)
+        .join(Partner, col(Partner.id) == col(Delivery.partner_id))
+        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on())
         .limit(1)
     )
     return (await session.execute(query)).first() is not None
@@ -136,7 +142,8 @@ async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
     due = (
         select(col(Delivery.id), place.label("place"), slots.label("slots"), failing)
         .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
-        .where(_is_due(now), _is_first_of_its_case(), col(Subscription.status) == SubscriptionStatus.ACTIVE)
+        .join(Partner, col(Partner.id) == col(Delivery.partner_id))
+        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on())
         .subquery()
     )
     query = (
@@ -159,7 +166,6 @@ async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
             col(Partner.kind),
             col(Partner.ref),
             col(Partner.la_code).label("partner_la"),
-            col(Partner.active),
             col(CaseRoute.la_code).label("route_la"),
             col(CaseRoute.administering_la),
             col(CaseRoute.urn),
@@ -182,7 +188,7 @@ def _obstacle(row: Any) -> Ended | None:
     party = Party(PartnerKind(row.kind), row.ref, row.partner_la)
     route = Route(row.route_la, row.administering_la, row.urn, row.icb, row.team)
     ended = row.ended_on is not None
-    return obstacle(party, row.active, route, row.event_type, Side(row.side), plan_ended=ended)
+    return obstacle(party, route, row.event_type, Side(row.side), plan_ended=ended)
 
 
 async def _cancel(tx: AsyncSession, rows: Sequence[Any], now: datetime) -> None:

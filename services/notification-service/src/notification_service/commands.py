@@ -97,11 +97,17 @@ async def create_partner(ctx: Context, body: NewPartner) -> Response:
     if not re.fullmatch(_REF_FORM[body.kind], body.ref):
         raise _invalid("/ref", "ref-format", "This is not a reference of this kind of partner.")
     async with ctx.write() as tx:
-        place = {"kind": body.kind, "ref": body.ref, "la_code": body.la_code}
-        if (await tx.session.execute(select(col(Partner.id)).filter_by(**place))).first():
+        same = [
+            col(Partner.kind) == body.kind,
+            col(Partner.ref) == body.ref,
+            col(Partner.la_code) == body.la_code,
+        ]
+        if (await tx.session.execute(select(col(Partner.id)).where(*same))).first():
             raise Refusal("conflict", "This partner is already registered.")
         now = ctx.clock.now()
-        row = Partner(**place, name=body.name, created_at=now, updated_at=now)
+        row = Partner(
+            kind=body.kind, ref=body.ref, name=body.name, la_code=body.la_code, created_at=now, updated_at=now
+        )
         tx.session.add(row)
         try:
             await tx.session.flush()

@@ -51,7 +51,7 @@ class Notice:
 
 
 class Directory:
-    """The active partners that the routes of one batch name."""
+    """The partners that the routes of one batch name."""
 
     def __init__(self, addressees: Iterable[Addressee]) -> None:
         self._by_place: dict[tuple[PartnerKind, str], list[Addressee]] = defaultdict(list)
@@ -76,7 +76,8 @@ class Directory:
 
 
 async def open_directory(tx: AsyncSession, routes: Iterable[Route]) -> Directory:
-    """Read the active partners of these routes with their subscriptions."""
+    """Read the partners of these routes with their subscriptions. One that is switched off still counts: what it is owed
+    is kept until it is switched on again."""
     known = list(routes)
     places = (
         (PartnerKind.SCHOOL, Partner.ref, {r.urn for r in known if r.urn}),
@@ -87,9 +88,7 @@ async def open_directory(tx: AsyncSession, routes: Iterable[Route]) -> Directory
     somebody = or_(
         *(and_(col(Partner.kind) == kind, col(column).in_(sorted(refs))) for kind, column, refs in places)
     )
-    query = select(col(Partner.id), col(Partner.kind), col(Partner.ref), col(Partner.la_code)).where(
-        col(Partner.active), somebody
-    )
+    query = select(col(Partner.id), col(Partner.kind), col(Partner.ref), col(Partner.la_code)).where(somebody)
     partners = (await tx.execute(query)).all()
     wishes = await _wishes(tx, [partner.id for partner in partners])
     return Directory(

@@ -296,11 +296,9 @@ def reach_of(cell: Hears, kind: PartnerKind, event_type: str, *, quiet: bool) ->
     return cell.reach
 
 
-def obstacle(
-    party: Party, active: bool, route: Route, event_type: str, side: Side, *, plan_ended: bool
-) -> Ended | None:
-    """Why a waiting notice must not be sent any more (F46, F47); None when it may go. Asked again at each attempt."""
-    if not active or (side is not Side.LEAVES and not concerns(party, route)):
+def obstacle(party: Party, route: Route, event_type: str, side: Side, *, plan_ended: bool) -> Ended | None:
+    """Why a waiting notice must not be sent any more (F46); None when it may go. Asked again at each attempt."""
+    if side is not Side.LEAVES and not concerns(party, route):
         return Ended.NOT_ENTITLED
     if plan_ended and event_type in OPEN_REVIEW:
         return Ended.PLAN_ENDED

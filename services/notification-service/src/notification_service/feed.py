@@ -153,7 +153,7 @@ def _copies(partner: UUID) -> Any:
 def _obstacle(row: Any, party: Party) -> Ended | None:
     """Asked at each reading, also of what was read before: access ends when the pupil has left (S14)."""
     route = Route(row.la_code, row.administering_la, row.urn, row.icb, row.team)
-    return obstacle(party, True, route, row.event_type, Side(row.side), plan_ended=row.ended_on is not None)
+    return obstacle(party, route, row.event_type, Side(row.side), plan_ended=row.ended_on is not None)
 
 
 async def _acknowledge(ctx: Context, reader: _Reader) -> None:

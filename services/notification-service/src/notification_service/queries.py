@@ -339,4 +339,5 @@ def still_concerns(partner: Partner, route: CaseRoute, copy: PartnerCopy) -> boo
     """Whether a partner may be shown its copy now."""
     party = Party(PartnerKind(partner.kind), partner.ref, partner.la_code)
     where = Route(route.la_code, route.administering_la, route.urn, route.icb, route.team)
-    return obstacle(party, partner.active, where, copy.event_type, Side(copy.side), plan_ended=False) is None
+    ended = obstacle(party, where, copy.event_type, Side(copy.side), plan_ended=False)
+    return partner.active and ended is None
