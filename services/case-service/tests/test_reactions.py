@@ -169,6 +169,40 @@ async def test_a_concluded_review_moves_the_anchor_and_the_interims_with_it(hub:
     assert [name for name, _ in await hub.events()] == ["plan-registered", "case-facts-changed"]
 
 
+async def test_a_review_told_again_with_an_earlier_day_moves_the_anchor_back_and_the_facts_with_it(
+    hub: Any, snapshot: Any
+) -> None:
+    """A notice date put right: concluded on 10 September, then on 8 August after all. Under five: interim 10 March, then
+    8 February. Another review's older conclusion still leaves the anchor."""
+    child = {"birth_date": "2023-03-01"}
+    case_id = await hub.a_plan(snapshot(child=child, placement={"since": "2026-01-05"}))
+    await tell(hub, case_id, concluded(date(2026, 9, 10)))
+    assert (await hub.case(case_id))["facts"]["under5_interims"] == ["2027-03-10"]
+    await tell(hub, case_id, concluded(date(2026, 8, 8)))
+    await tell(hub, case_id, concluded(date(2026, 7, 1), review=uuid4()))
+    case = await hub.case(case_id)
+    assert case["plan"]["last_concluded"] == "2026-08-08"
+    assert case["facts"]["under5_interims"] == ["2027-02-08"]
+    assert [name for name, _ in await hub.events()] == ["plan-registered", *["case-facts-changed"] * 2]
+
+
+async def test_a_review_whose_day_the_source_told_first_may_move_it_back_too(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())  # last concluded on 1 May
+    await tell(hub, case_id, concluded(date(2026, 5, 1)))
+    assert (await hub.case(case_id))["version"] == 1
+    await tell(hub, case_id, concluded(date(2026, 4, 20)))
+    assert (await hub.case(case_id))["plan"]["last_concluded"] == "2026-04-20"
+
+
+async def test_a_review_overtaken_by_a_later_one_does_not_move_the_anchor_back(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    await tell(hub, case_id, concluded(date(2026, 9, 1)), concluded(date(2026, 9, 10), review=uuid4()))
+    await tell(hub, case_id, concluded(date(2026, 8, 8)))
+    assert (await hub.case(case_id))["plan"]["last_concluded"] == "2026-09-10"
+
+
 @pytest.mark.parametrize(
     "event", [concluded(date(2026, 4, 1)), concluded(date(2026, 9, 10), statutory=False)]
 )

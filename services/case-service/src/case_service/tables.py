@@ -65,6 +65,7 @@ class CaseRow(Base, table=True):
     plan_first_made: date | None = None
     plan_version: int
     last_concluded: date | None = None
+    last_concluded_review_id: UUID | None = None
     meeting_review_id: UUID | None = None
     meeting_held_on: date | None = None
     cease_review_id: UUID | None = None

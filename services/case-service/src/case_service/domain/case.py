@@ -59,7 +59,8 @@ class Case:
     `la_code` is responsible, `administering_la` does the work (the same council but for a few plans kept for
     others). `taught_year_group` is the year taught in the academic year `taught_in`; without a new statement the
     child moves up each September. `source_mapped` is the last snapshot of the source, against which the next is
-    compared. `announced` says whether the plan is known outside this service.
+    compared. `last_concluded_review_id` is the review that `last_concluded` came from, if it came from one here;
+    a correction of the day leaves it. `announced` says whether the plan is known outside this service.
     """
 
     id: UUID
@@ -93,6 +94,7 @@ class Case:
     plan_first_made: date | None = None
     plan_version: int = 0
     last_concluded: date | None = None
+    last_concluded_review_id: UUID | None = None
     meeting_review_id: UUID | None = None
     meeting_held_on: date | None = None
     cease_review_id: UUID | None = None

@@ -45,12 +45,19 @@ def decided(
 
 
 def concluded(case: Case, where: Circumstances, event: ReviewConcluded) -> Decision | None:
-    """A full review moves the anchor to its conclusion, forwards only; a light-touch interim leaves it."""
+    """A full review moves the anchor to its conclusion, forwards only; a light-touch interim leaves it. The review that
+    set the anchor may move it back: its notice was sent earlier than recorded."""
     if not event.counts_as_statutory or case.plan_first_made is None:
         return None
-    if event.concluded_on <= (case.last_concluded or case.plan_first_made):
+    anchor = case.last_concluded or case.plan_first_made
+    if event.concluded_on == case.last_concluded and case.last_concluded_review_id is None:
+        # The source told the day first: remember whose it is.
+        known = replace(case, last_concluded_review_id=event.review_id)
+        return Decision(before=case, after=known, changes=())
+    told_again = case.last_concluded_review_id == event.review_id
+    if event.concluded_on == anchor or (event.concluded_on < anchor and not told_again):
         return None
-    after = replace(case, last_concluded=event.concluded_on)
+    after = replace(case, last_concluded=event.concluded_on, last_concluded_review_id=event.review_id)
     return settle(case, after, where, Change("review_concluded", ("last_concluded",)))
 
 

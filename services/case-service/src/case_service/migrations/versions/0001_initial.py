@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("plan_first_made", sa.Date(), nullable=True),
         sa.Column("plan_version", sa.Integer(), nullable=False),
         sa.Column("last_concluded", sa.Date(), nullable=True),
+        sa.Column("last_concluded_review_id", sa.Uuid(), nullable=True),
         sa.Column("meeting_review_id", sa.Uuid(), nullable=True),
         sa.Column("meeting_held_on", sa.Date(), nullable=True),
         sa.Column("cease_review_id", sa.Uuid(), nullable=True),
