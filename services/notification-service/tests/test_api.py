@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from ehcp_contracts.events import Responsible
 from service_kit.access import route_actions
@@ -164,6 +165,25 @@ async def test_the_secret_is_shown_once(town) -> None:
     assert "secret" not in read.json()
     assert "whsec_" not in read.text + listed.text
     assert read.json()["event_types"] == "all entitled"
+
+
+async def test_a_repeated_request_does_not_show_the_secret_again(quiet_town) -> None:
+    """Nor is it kept anywhere but where it signs; whoever lost it rotates."""
+    await quiet_town.partner("school", ELM, hook=False)
+    body = {"partner_id": quiet_town.partners[ELM], "channel": "webhook", "url": "https://a.example/hook"}
+    place, asked = "/v1/subscriptions", {"json": body}
+    for key in ("made", "rotated"):
+        headers = {"Idempotency-Key": key}
+        first = await quiet_town.officer.post(place, headers=headers, **asked)
+        again = await quiet_town.officer.post(place, headers=headers, **asked)
+        assert first.json()["secret"].startswith("whsec_")
+        assert again.json() == first.json() | {"secret": None}
+        assert (again.status_code, again.headers["etag"]) == (first.status_code, first.headers["etag"])
+        place, asked = f"/v1/subscriptions/{first.json()['id']}/rotate-secret", {}
+    async with quiet_town.app.hub.db.read() as session:
+        kept = (await session.execute(text("SELECT body FROM idempotency"))).scalars().all()
+    assert len(kept) >= 3
+    assert not any(b"whsec_" in one for one in kept)
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,15 @@ async def create_subscription(ctx: Context, body: NewSubscription) -> Response:
         )
         tx.session.add(row)
         await tx.session.flush()
-        view = SecretView.model_validate({**subscription_fields(row), "secret": secret})
-        return tx.answer(201, view, etag=row.version, location=f"/v1/subscriptions/{row.id}")
+        place = f"/v1/subscriptions/{row.id}"
+        shown, kept = _shown_once(row, secret)
+        return tx.answer(201, shown, etag=row.version, location=place, stored=kept)
+
+
+def _shown_once(row: Subscription, secret: str | None) -> tuple[SecretView, SecretView]:
+    """The answer with the secret, and the one that is kept for a repeat of the request: without it."""
+    view = SecretView.model_validate(subscription_fields(row))
+    return view.model_copy(update={"secret": secret}), view
 
 
 def _event_types(wanted: list[str] | str, kind: PartnerKind) -> list[str]:
@@ -291,8 +298,8 @@ async def rotate_secret(ctx: Context, subscription_id: UUID) -> Response:
         row.keys = [dict(key) for key in keys]
         row.version += 1
         row.updated_at = now
-        view = SecretView.model_validate({**subscription_fields(row), "secret": keys[0]["secret"]})
-        return tx.answer(200, view, etag=row.version)
+        shown, kept = _shown_once(row, keys[0]["secret"])
+        return tx.answer(200, shown, etag=row.version, stored=kept)
 
 
 # --- replays ---------------------------------------------------------------------------------------------------------

@@ -111,7 +111,8 @@ class SubscriptionView(View):
 
 
 class SecretView(SubscriptionView):
-    """A subscription with its signing secret, which is shown this once."""
+    """A subscription with its signing secret, which is shown this once: null for a feed, and when the request that made
+    it is repeated with its Idempotency-Key."""
 
     secret: str | None = None
 

@@ -49,7 +49,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An answer rendered once by pydantic. `etag` is the version of the thing answered."""
-    body = b"" if model is None else model.model_dump_json(by_alias=True).encode()
+    body = b"" if model is None else _rendered(model)
     response = Response(body, status, media_type="application/json" if model is not None else None)
     if etag is not None:
         response.headers["ETag"] = f'"{etag}"'
@@ -59,12 +59,17 @@ def answer(
     return response
 
 
+def _rendered(model: BaseModel) -> bytes:
+    return model.model_dump_json(by_alias=True).encode()
+
+
 class Tx:
     """An open change: the session, what it publishes, and what it will answer."""
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
         self.response: Response | None = None
+        self.kept = b""
 
     async def publish(self, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
         """Write an event to the outbox in this transaction; returns its id."""
@@ -78,9 +83,12 @@ class Tx:
         etag: int | str | None = None,
         location: str | None = None,
         headers: Mapping[str, str] | None = None,
+        stored: BaseModel | None = None,
     ) -> Response:
-        """The answer to the request, stored with the change when the request carried a key."""
+        """The answer to the request, stored with the change when the request carried a key. `stored`: what to keep and
+        to give on a repeat instead, for an answer with a secret that is shown once."""
         self.response = answer(status, model, etag=etag, location=location, headers=headers)
+        self.kept = bytes(self.response.body) if stored is None else _rendered(stored)
         return self.response
 
 
@@ -194,7 +202,7 @@ class Context:
             "digest": digest,
             "status": tx.response.status_code,
             "headers": kept,
-            "body": bytes(tx.response.body),
+            "body": tx.kept,
             "answered_at": self.clock.now(),
         }
         statement = upsert(tx.session, self.db.tables["idempotency"]).on_conflict_do_nothing()

@@ -49,7 +49,9 @@ async def make(body: Thing, ctx: Ctx) -> Response:
         )
         if body.size == 13:
             raise Refusal("conflict", "Not thirteen.")
-        return tx.answer(201, ThingView(id=id, size=body.size), etag=1, location=f"/v1/cases/{id}")
+        kept = ThingView(id=id, size=0) if body.size == 99 else None
+        view = ThingView(id=id, size=body.size)
+        return tx.answer(201, view, etag=1, location=f"/v1/cases/{id}", stored=kept)
 
 
 @routes.put("/v1/cases/{id}", response_model=ThingView, dependencies=[allow("cases.change-placement")])
@@ -131,6 +133,17 @@ async def test_f02_a_repeated_request_gets_the_same_answer_and_has_no_second_eff
     assert again.content == first.content
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["etag"] == first.headers["etag"]
+    assert len(await app.sent()) == 1
+
+
+async def test_what_may_be_shown_once_only_is_left_out_of_the_stored_answer(app: Harness) -> None:
+    officer, key = app.as_("officer"), {"Idempotency-Key": "k1"}
+    first = await officer.post("/v1/cases", json={"size": 99}, headers=key)
+    again = await officer.post("/v1/cases", json={"size": 99}, headers=key)
+    assert first.json()["size"] == 99
+    assert again.json() == first.json() | {"size": 0}
+    assert (again.status_code, again.headers["etag"]) == (201, first.headers["etag"])
+    assert again.headers["idempotent-replayed"] == "true"
     assert len(await app.sent()) == 1
 
 
