@@ -357,6 +357,22 @@ async def test_an_operator_sees_no_payload_and_a_former_school_none_either(town)
     assert (await school.get(place)).json()["event"] is None
 
 
+async def test_a_partner_sees_nothing_of_notices_that_were_withdrawn(town) -> None:
+    """S14: not even that there was one and when; the council sees that it was withdrawn and why."""
+    case = await town.issue()
+    await town.due(case)
+    await town.move(case, OAK)
+    withdrawn = await town.deliveries(partner=town.partners[ELM], status="cancelled")
+    assert {d["event_type"] for d in withdrawn} == {"ehcp.plan-issued.v1", "ehcp.review-due.v1"}
+    school = town.app.as_("school", org=ELM, las=())
+    shown = (await school.get("/v1/deliveries")).json()["items"]
+    assert {d["event_type"] for d in shown} == {"ehcp.placement-changed.v1"}
+    assert (await school.get("/v1/deliveries?status=cancelled")).json()["items"] == []
+    for one in withdrawn:
+        assert problem(await school.get(f"/v1/deliveries/{one['id']}")) == (404, "not-found")
+        assert problem(await school.post(f"/v1/deliveries/{one['id']}/replay")) == (404, "not-found")
+
+
 async def test_an_operator_replays_without_seeing(town) -> None:
     await town.issue()
     await town.send()

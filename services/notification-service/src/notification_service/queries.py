@@ -58,6 +58,12 @@ def _of(partners: ColumnElement[bool], column: Any) -> ColumnElement[bool]:
     return col(column).in_(select(col(Partner.id)).where(partners))
 
 
+def _own_deliveries(caller: Caller) -> ColumnElement[bool]:
+    """Without those withdrawn: a notice made after the pupil had left would tell its former school by its type and
+    time alone that something happened."""
+    return _of(_is_self(caller), Delivery.partner_id) & (col(Delivery.status) != Status.CANCELLED)
+
+
 SCOPES: Scopes = {
     Partner: {Predicate.own_la: _keeps, Predicate.own_partner: _is_self},
     Subscription: {
@@ -66,7 +72,7 @@ SCOPES: Scopes = {
     },
     Delivery: {
         Predicate.own_la: lambda caller: _of(_keeps(caller), Delivery.partner_id),
-        Predicate.own_partner: lambda caller: _of(_is_self(caller), Delivery.partner_id),
+        Predicate.own_partner: _own_deliveries,
     },
 }
 
