@@ -344,6 +344,27 @@ async def test_two_councils_may_use_the_same_reference(hub: Any, snapshot: Any) 
     assert (response.status_code, response.json()["case_id"] == bury) == (201, False)
 
 
+async def test_a_system_takes_no_reference_of_another_council(hub: Any, snapshot: Any) -> None:
+    """351 may keep a case for 354, not put one into 354's care under a number that 354 has not used yet."""
+    body = {k: v for k, v in snapshot().items() if k != "ref"}
+    url = "/v1/sources/liquid-logic/cases/LL-7"
+    foreign = await hub.adapter.put(url, json={**body, "administering_la": "354"})
+    assert (foreign.status_code, "case_id" in foreign.json()) == (403, False)
+    (line,) = await hub.batch([snapshot("LL-7", administering_la="354")])
+    assert (line["status"], line["problem"]["status"]) == ("rejected", 403)
+    assert await hub.events() == []
+    rochdale = hub.app.as_("adapter", org="liquid-logic", las=("354",))
+    assert (await rochdale.put(url, json={**body, "responsible_la": "354"})).status_code == 201
+    kept = {**body, "responsible_la": "350", "administering_la": "351"}
+    assert (await hub.adapter.put(url, json=kept)).status_code == 201
+
+
+async def test_a_system_whose_token_names_no_council_pushes_for_any(hub: Any, snapshot: Any) -> None:
+    body = {k: v for k, v in snapshot(administering_la="354").items() if k != "ref"}
+    unbound = hub.app.as_("adapter", org="liquid-logic", las=())
+    assert (await unbound.put("/v1/sources/liquid-logic/cases/LL-7", json=body)).status_code == 201
+
+
 async def test_a_system_pushes_for_its_own_council_and_under_its_own_name(hub: Any, snapshot: Any) -> None:
     body = {k: v for k, v in snapshot().items() if k != "ref"}
     url = "/v1/sources/liquid-logic/cases/LL-1"

@@ -146,7 +146,8 @@ async def _upns(session: AsyncSession, upns: Sequence[str]) -> dict[tuple[str, s
 
 
 def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -> Decision:
-    if ctx.caller.las and not {snapshot.la, snapshot.mapped["la_code"]} & ctx.caller.las:
+    # The council that keeps the case, for the reference is its own: nobody takes another council's number.
+    if ctx.caller.las and snapshot.la not in ctx.caller.las:
         raise Refusal("forbidden", "This system may push cases of its own council only.")
     if case is None:
         decision = snapshots.first(
