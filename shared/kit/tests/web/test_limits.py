@@ -8,7 +8,9 @@ import httpx2
 import pytest
 from shared.kit.tests.web.toy import Seen, assert_problem, bearer, make_app, settings, token
 
+from service_kit.access import Caller, counted_as
 from service_kit.limits import Limiter, per_minute
+from service_kit.policy import ROLES
 from service_kit.problems import Refusal
 from service_kit.settings import Environment, Settings
 
@@ -92,3 +94,25 @@ async def test_s80_the_61st_write_of_a_minute_is_429(tmp_path: Path) -> None:
         assert (await client.get("/v1/cases", headers=bearer(token()))).status_code == 200
         other = bearer(token(sub="officer-4"))
         assert (await client.post("/v1/cases", json={}, headers=other)).status_code == 200
+
+
+async def test_people_of_one_web_client_do_not_share_their_writes(tmp_path: Path) -> None:
+    """S80: one write a minute; two officers of one client, then the first once more."""
+    app = make_app(settings(tmp_path, environment="embedded", writes_per_minute=1), Seen())
+    app.state.limiter = Limiter(Hand())
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="https://hub.test"
+    ) as client:
+        answers = [
+            await client.post("/v1/cases", json={}, headers=bearer(token(client_id="web", sub=person)))
+            for person in ("officer-3", "officer-4", "officer-3")
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_system_is_counted_as_one_client_and_people_one_by_one(role: str) -> None:
+    one, two = (Caller(name, role, None, frozenset(), "web") for name in ("one", "two"))
+    assert (counted_as(one) == counted_as(two)) == (role in ("adapter", "reporting"))
+    other = Caller("one", role, None, frozenset(), "other")
+    assert counted_as(one) != counted_as(other)
