@@ -22,7 +22,9 @@ CLOCKS = {"now", "today", "utcnow"}
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "--", *patterns], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--", *patterns], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     return [ROOT / line for line in listed.stdout.splitlines()]
 
 
@@ -35,7 +37,10 @@ def calls(path: Path) -> Iterator[tuple[str, int]]:
 def test_import_rules_hold() -> None:
     """Services never import one another; rules are pure; only the embedded package imports services."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
 
@@ -62,7 +67,11 @@ def test_nobody_reads_the_real_clock_but_the_clock() -> None:
 
 def test_nothing_is_left_to_background_tasks_or_middleware_that_cancels() -> None:
     text = {path.relative_to(ROOT): path.read_text() for path in PRODUCT}
-    assert [str(path) for path, code in text.items() if "BackgroundTasks(" in code or "(BaseHTTPMiddleware" in code] == []
+    assert [
+        str(path)
+        for path, code in text.items()
+        if "BackgroundTasks(" in code or "(BaseHTTPMiddleware" in code
+    ] == []
 
 
 def test_no_lock_file_holds_an_address() -> None:

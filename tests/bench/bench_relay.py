@@ -42,12 +42,13 @@ async def bench(machine: Machine) -> list[Row]:
                 partial(_relayed, running, messages),
                 rounds=3,
             )
-        await producer.stop()
-        delays = await _delays(running)
+        delays, bare_delays = await _delays(running, producer, prefix + messages[0].topic)
+    await producer.stop()
+    least = f"{median(bare_delays) * 1000:.1f} ms"
     p50, p99 = median(delays) * 1000, quantiles(delays, n=100)[98] * 1000
     return [
         rate_row("relay", "events/s", bare, ours, 0.4, "" if machine.kafka.real else "mock broker"),
-        Row("relay: commit to acknowledged, p50", "–", f"{p50:.1f} ms", p50, 5, "<=", f"p99 {p99:.1f} ms", absolute="<= 5 ms"),
+        Row("relay: commit to acknowledged, p50", least, f"{p50:.1f} ms", p50, 5, "<=", f"p99 {p99:.1f} ms", absolute="<= 5 ms"),
     ]  # fmt: skip
 
 
@@ -83,13 +84,16 @@ async def _into_outbox(running: Running, messages: Sequence[Message]) -> None:
     await connection.close()
 
 
-async def _delays(running: Running) -> list[float]:
-    """Seconds from commit to acknowledgement of single events, the relay living beside the API."""
+async def _delays(
+    running: Running, producer: AIOKafkaProducer, topic: str
+) -> tuple[list[float], list[float]]:
+    """Seconds from commit to acknowledgement of single events, the relay living beside the API; and in turn those of
+    a bare producer that sends one event and waits."""
     assert running.relay is not None
     acknowledged = _Watched(running.relay.bus)
     running.relay.bus = acknowledged  # type: ignore[assignment]
     task = asyncio.create_task(running.relay.run())
-    found = []
+    found, bare = [], []
     for number in range(SINGLES + 10):
         case = uuid4()
         async with running.hub.db.write() as tx:
@@ -98,10 +102,13 @@ async def _delays(running: Running) -> list[float]:
         at = await acknowledged.of(case)
         if number >= 10:
             found.append(at - committed)
+            start = time.perf_counter()
+            await producer.send_and_wait(topic, b"{}", key=str(case).encode())
+            bare.append(time.perf_counter() - start)
         await asyncio.sleep(0.005)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    return found
+    return found, bare
 
 
 class _Watched:
