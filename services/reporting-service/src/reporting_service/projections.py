@@ -32,7 +32,7 @@ from reporting_service.story import (
     fold,
 )
 from reporting_service.tables import UNSTATED, metadata
-from service_kit.database import in_chunks, upsert
+from service_kit.database import among, in_chunks, upsert
 from service_kit.inbox import Received
 
 Place = tuple[str, str]  # responsible and administering council
@@ -44,6 +44,7 @@ PLAN, REVIEW, NOTICE, ITEM, COUNTER, PROGRESS = (
 )
 TOLD = "told-"
 _PLAN_COLUMNS = [c.name for c in PLAN.columns]
+_BY_NUMBER = attrgetter("int")  # the order of UUIDs, compared in C
 _DERIVED = {"anchor", "year_group", "phase", "status"}
 _review_row = attrgetter(*(f.name for f in fields(ReviewFacts)))
 _notice_row = attrgetter(*(f.name for f in fields(NoticeFacts)))
@@ -59,7 +60,7 @@ async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
         if isinstance(r.event, NotificationDelivered | NotificationFailed)
     }
     moving = [r for r in events if not isinstance(r.event, NotificationDelivered | NotificationFailed)]
-    batch = await _load(connection, {r.case for r in moving}, {r.case for r in deliveries.values()})
+    batch = await _load(tx, {r.case for r in moving}, {r.case for r in deliveries.values()})
     for received in moving:
         fold(batch.stories[received.case], received.event)
     members = {(m.measure, m.key): m for case in batch.whole for m in items(batch.stories[case])}
@@ -92,28 +93,28 @@ class _Batch:
     places: dict[UUID, Place] = field(default_factory=dict)
 
 
-async def _load(connection: AsyncConnection, moving: set[UUID], told: set[UUID]) -> _Batch:
+async def _load(tx: AsyncSession, moving: set[UUID], told: set[UUID]) -> _Batch:
     batch = _Batch(sorted(moving), {case: Story(case) for case in moving | told})
-    for row in await _of_cases(connection, PLAN, moving | told):
+    for row in await _of_cases(tx, PLAN, moving | told):
         batch.plans[row.case_id] = tuple(row)
         batch.stories[row.case_id].plan = _plan(row)
         batch.places[row.case_id] = (row.la, row.administering_la)
-    for row in await _of_cases(connection, REVIEW, moving):
+    for row in await _of_cases(tx, REVIEW, moving):
         batch.reviews[row.review_id] = tuple(row)
         batch.stories[row.case_id].reviews[row.review_id] = ReviewFacts(*row)
-    for row in await _of_cases(connection, NOTICE, moving):
+    for row in await _of_cases(tx, NOTICE, moving):
         batch.notices[row.notice_id] = tuple(row)
         batch.stories[row.case_id].notices[row.notice_id] = NoticeFacts(*row)
     batch.members = {(m.measure, m.key): m for case in batch.whole for m in items(batch.stories[case])}
     return batch
 
 
-async def _of_cases(connection: AsyncConnection, table: Table, cases: Iterable[UUID]) -> list[Any]:
+async def _of_cases(tx: AsyncSession, table: Table, cases: Iterable[UUID]) -> list[Any]:
     # A fixed order of rows, so that nothing downstream depends on the database's.
     rows: list[Any] = []
-    for some in in_chunks(sorted(cases)):
-        query = select(table).where(table.c.case_id.in_(some)).order_by(*table.primary_key)
-        rows += (await connection.execute(query)).all()
+    for some in in_chunks(sorted(cases, key=_BY_NUMBER)):
+        query = select(table).where(among(tx, table.c.case_id, some)).order_by(*table.primary_key)
+        rows += (await tx.execute(query)).all()
     return rows
 
 

@@ -53,7 +53,7 @@ class KafkaBus:
                     bootstrap_servers=self.servers,
                     acks="all",
                     enable_idempotence=True,
-                    linger_ms=2,
+                    linger_ms=0,  # the relay hands over whole batches; waiting for more would only delay a single event
                     max_batch_size=256 * 1024,
                     max_request_size=MAX_MESSAGE_BYTES * 8,
                 )
