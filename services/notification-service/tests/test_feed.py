@@ -172,6 +172,76 @@ async def test_what_was_withdrawn_unread_is_never_marked_delivered(school) -> No
     }
 
 
+async def _leaves_and_comes_back(school, case) -> None:
+    await school.move(case, OAK)
+    await school.move(case, ELM, was=OAK)
+
+
+def names(answer: httpx2.Response) -> list[tuple[str, str]]:
+    return [(event["type"].split(".")[1], event["subject"]) for event in answer.json()]
+
+
+async def test_a_pupil_who_comes_back_brings_back_what_the_school_had_not_read(school) -> None:
+    """At a new place: the reader has gone past the old one. Of two dates of one review only the latest."""
+    case = await school.issue()
+    review = await school.schedule(case)
+    await school.schedule(case, review)
+    stays = await school.issue()
+    school.app.clock.pass_time(timedelta(seconds=1))
+    await school.move(case, OAK)
+    first = (await read(school)).json()
+    assert [event["subject"] for event in first] == [str(stays), str(case)]
+    await ids(school, lastEventId=first[-1]["id"])
+    await school.move(case, ELM, was=OAK)
+    again = await read(school, lastEventId=first[-1]["id"])
+    assert sorted(names(again)) == sorted(
+        (name, str(case)) for name in ("placement-changed", "plan-issued", "review-scheduled")
+    )
+    last = again.json()[-1]["id"]
+    assert await ids(school, lastEventId=last) == []
+    assert await ids(school, lastEventId=last) == []
+    told = [d["event_id"] for d in await school.deliveries(status="delivered")]
+    assert sorted(told) == sorted(event["id"] for event in [*first, *again.json()])
+
+
+@pytest.mark.parametrize("limit", ["1", "2", "100"])
+async def test_a_reader_meets_everything_once_it_was_brought_back_whatever_it_had(school, limit: str) -> None:
+    """It had read the event and not yet said so when the pupil left: nothing between the two places is stepped over,
+    and no batch comes round for ever."""
+    case = await school.issue()
+    (had,) = await ids(school)
+    await school.move(case, OAK)
+    others = [str(await school.issue()) for _ in range(3)]
+    await school.move(case, ELM, was=OAK)
+    seen: list[tuple[str, str]] = []
+    last = had
+    for _ in range(12):
+        answer = await read(school, lastEventId=last, limit=limit)
+        if not answer.json():
+            break
+        seen += names(answer)
+        last = answer.json()[-1]["id"]
+    assert answer.json() == []
+    moved = ("placement-changed", str(case))
+    assert sorted(seen) == sorted([moved, moved, *(("plan-issued", other) for other in others)])
+
+
+async def test_what_comes_back_is_read_from_the_start_by_a_reader_that_had_nothing(school) -> None:
+    case = await school.issue()
+    await _leaves_and_comes_back(school, case)
+    seen: list[tuple[str, str]] = []
+    cursor: dict[str, str] = {}
+    for _ in range(12):
+        answer = await read(school, limit="1", **cursor)
+        if not answer.json():
+            break
+        seen += names(answer)
+        cursor = {"lastEventId": answer.json()[-1]["id"]}
+    assert answer.json() == []
+    assert {name for name, _ in seen} == {"placement-changed", "plan-issued"}
+    assert len(seen) == 3
+
+
 async def test_a_feed_subscription_narrows_the_feed(school) -> None:
     body = {
         "partner_id": school.partners[ELM],

@@ -67,6 +67,14 @@ async def test_from_the_event_to_the_new_school(people: Any) -> None:
     replay = f"/v1/partners/{people.partners[OAK]}/replay"
     assert (await people.officer.post(replay)).json() == {"replayed": 0}
     await people.send()
+    await people.move(case, ELM, was=OAK)
+    unread = await people.deliveries(partner=people.partners[ELM], status="available")
+    assert "ehcp.plan-issued.v1" in {d["event_type"] for d in unread}
+    returned = (await people.app.as_("school", org=ELM, las=()).get("/v1/events")).json()
+    cursor = {"lastEventId": returned[0]["id"]}
+    assert (
+        await people.app.as_("school", org=ELM, las=()).get("/v1/events", params=cursor)
+    ).status_code == 200
 
 
 async def test_two_workers_that_claim_at_once_share_and_never_double(people: Any) -> None:

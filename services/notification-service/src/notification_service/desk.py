@@ -7,7 +7,7 @@ neither is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,12 +178,16 @@ class Desk:
                     owed += self._deliveries(notice, copy)
         return owed
 
-    async def _places(self, notices: Sequence[Notice]) -> dict[UUID, Any]:
+    async def _places(self, notices: Sequence[Notice]) -> dict[UUID, Iterator[int]]:
         """Reserve feed positions. The row lock this takes makes positions of a partner visible in their order; sorted,
         so that two writers cannot wait for each other."""
         wanted: dict[UUID, int] = defaultdict(int)
         for notice in notices:
             wanted[notice.to.id] += 1
+        return await self.reserve(wanted)
+
+    async def reserve(self, wanted: Mapping[UUID, int]) -> dict[UUID, Iterator[int]]:
+        """New places at the end of the feeds of some partners: how many each."""
         places = {}
         for partner, count in sorted(wanted.items()):
             raised = {"feed_position": Partner.feed_position + count}

@@ -41,6 +41,7 @@ class _Reader:
     party: Party
     acknowledged: int
     position: int
+    last: UUID | None
 
 
 async def read(
@@ -75,19 +76,26 @@ async def _reader(session: AsyncSession, ctx: Context, partner: UUID | None, aft
         text = f"Each council that tells you has a feed of its own. Say which: {mine}."
         raise Refusal("bad-parameter", errors=[Fault("/partner", "required", text)])
     row = rows[0]
-    position = await _position(session, row.id, after) if after else 0
-    return _Reader(row.id, Party(PartnerKind(row.kind), row.ref, row.la_code), row.acknowledged, position)
+    position = await _position(session, row, after) if after else 0
+    party = Party(PartnerKind(row.kind), row.ref, row.la_code)
+    return _Reader(row.id, party, row.acknowledged, position, after)
 
 
-async def _position(session: AsyncSession, partner: UUID, event: UUID) -> int:
-    query = select(col(PartnerCopy.position)).where(
-        col(PartnerCopy.event_id) == event, col(PartnerCopy.partner_id) == partner
+async def _position(session: AsyncSession, partner: Partner, event: UUID) -> int:
+    """The place of an event. One that was brought back (`reactions`) has two: a reader that has not asked beyond the
+    first may have it from there, and must not step over what lies between."""
+    in_feed = (col(Delivery.copy_id) == col(PartnerCopy.id)) & (col(Delivery.channel) == Channel.FEED)
+    query: Any = (
+        select(col(PartnerCopy.position).label("first"), col(Delivery.position).label("latest"))
+        .outerjoin(Delivery, in_feed)
+        .where(col(PartnerCopy.event_id) == event, col(PartnerCopy.partner_id) == partner.id)
     )
-    position: int | None = (await session.execute(query)).scalar_one_or_none()
-    if position is None:
+    place = (await session.execute(query)).one_or_none()
+    if place is None:
         text = "This is not the id of an event of your feed. Leave it out to read from the start."
         raise Refusal("bad-parameter", errors=[Fault("/lastEventId", "unknown-event", text)])
-    return position
+    beyond = place.latest is not None and partner.acknowledged > place.first
+    return int(place.latest if beyond else place.first)
 
 
 async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> list[bytes]:
@@ -167,6 +175,7 @@ async def _acknowledge(ctx: Context, reader: _Reader) -> None:
         )
         if (await tx.execute(forward)).first() is None:
             return
+        await _read_at_first_place(tx, reader)
         unread = _copies(reader.id).where(
             col(Delivery.position) <= reader.position, has_status(Delivery, Status.AVAILABLE)
         )
@@ -178,6 +187,23 @@ async def _acknowledge(ctx: Context, reader: _Reader) -> None:
         hidden = {"status": Status.CANCELLED, "reason": Ended.NOT_ENTITLED, "updated_at": now}
         await _mark(tx, [row.id for row in rows if row not in read_now], hidden)
         await publish_all(tx, [_delivered(row, reader) for row in read_now])
+
+
+async def _read_at_first_place(tx: AsyncSession, reader: _Reader) -> None:
+    """The reader has its last event from the first place: it need not come a second time if it was brought back."""
+    here = select(col(PartnerCopy.id)).where(
+        col(PartnerCopy.partner_id) == reader.id, col(PartnerCopy.position) == reader.position
+    )
+    await tx.execute(
+        update(Delivery)
+        .where(
+            col(Delivery.event_id) == reader.last,
+            col(Delivery.partner_id) == reader.id,
+            col(Delivery.channel) == Channel.FEED,
+            col(Delivery.copy_id).in_(here),
+        )
+        .values(position=reader.position)
+    )
 
 
 async def _mark(tx: AsyncSession, ids: Sequence[UUID], values: dict[str, Any]) -> None:

@@ -5,13 +5,14 @@ Batches are taken whole (`apply`), so that thousands of events cost a few statem
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -47,6 +48,7 @@ from notification_service.tables import (
     CaseRouteChange,
     Delivery,
     OpenNotice,
+    Partner,
     PartnerCopy,
     table_of,
 )
@@ -216,7 +218,9 @@ class _Batch:
         for envelope in current:
             for to in gained:
                 self._owe(to, envelope, Side.OWN, stand)
-        await self._revive([to.id for to in gained], [envelope.id for envelope in current])
+        partners, events = [to.id for to in gained], [envelope.id for envelope in current]
+        await self._revive(partners, events)
+        await self._bring_back(case, partners, events)
         await self.desk.flush()
 
     async def _revive(self, partners: Sequence[UUID], events: Sequence[UUID]) -> None:
@@ -234,6 +238,35 @@ class _Batch:
                 status=Status.PENDING, reason=None, next_attempt_at=self.desk.now, updated_at=self.desk.now
             )
         )
+
+    async def _bring_back(self, case: UUID, partners: Sequence[UUID], current: Sequence[UUID]) -> None:
+        """What such a partner had not read from its feed when it lost the case gets a place at the end of the feed,
+        once: at its old place no reader would come by again. Of reviews only what is open. What the partner asked
+        beyond just before (`acknowledged`) it has."""
+        lock = select(col(Partner.id)).where(col(Partner.id).in_(partners)).order_by(col(Partner.id))
+        await self.tx.execute(lock.with_for_update())  # nobody acknowledges while we look
+        unread = (
+            select(col(Delivery.id), col(Delivery.partner_id))
+            .join(PartnerCopy, col(PartnerCopy.id) == col(Delivery.copy_id))
+            .join(Partner, col(Partner.id) == col(Delivery.partner_id))
+            .where(
+                col(Delivery.case_id) == case,
+                col(Delivery.partner_id).in_(partners),
+                col(Delivery.channel) == Channel.FEED,
+                col(Delivery.status) == Status.CANCELLED,
+                col(Delivery.reason) == Ended.NOT_ENTITLED,
+                or_(col(Delivery.event_type).not_in(OPEN_REVIEW), col(Delivery.event_id).in_(current)),
+                col(Delivery.position) == col(PartnerCopy.position),
+                col(Partner.acknowledged) != col(PartnerCopy.position),
+            )
+            .order_by(col(Delivery.position))
+        )
+        rows = (await self.tx.execute(unread)).all()
+        places = await self.desk.reserve(Counter(row.partner_id for row in rows))
+        again = {"status": Status.AVAILABLE, "reason": None, "updated_at": self.desk.now}
+        for row in rows:
+            values = again | {"position": next(places[row.partner_id])}
+            await self.tx.execute(update(Delivery).where(col(Delivery.id) == row.id).values(values))
 
     async def _end(self, case: UUID) -> None:
         """The plan has ended: reminders of its reviews that still wait are moot."""
