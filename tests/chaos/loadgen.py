@@ -331,7 +331,7 @@ class Load:
         self._rotating.add(name)
         path = f"/v1/subscriptions/{self.subscriptions[name]}/rotate-secret"
         done = await self._do(Operation(f"op-{self._next()}", "rotate", "notification", "POST", path, {}))
-        if done and done["secret"]:  # an answer given again does not repeat it: the old secret signs for a day
+        if done and done["secret"]:  # a repeated answer holds none: the old secret signs for a day
             self.journal.write(kind="secret", name=name, secret=done["secret"])
         self._rotating.discard(name)
 
