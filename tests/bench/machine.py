@@ -100,7 +100,6 @@ class Machine:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.serve", which, database, str(port), str(self.folder(which))],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -11,11 +11,10 @@ from uuid import uuid4
 from fastapi import Response
 from sqlalchemy import Column, Date, String, Table, Uuid, insert, literal
 
-from case_service.views import View
 from ehcp_contracts.events import CASES, PlanCeased
 from service_kit import Ctx, Predicate, Service, allow
 from service_kit.api import router
-from service_kit.strict import Body, IsoDate, LaCode, Name
+from service_kit.strict import Body, IsoDate, LaCode, Name, View
 from service_kit.tables import UtcDateTime, service_metadata
 
 metadata = service_metadata()
