@@ -176,7 +176,7 @@ def _report(tmp_path: Path) -> list[str]:
 
 def test_workers_share_one_of_each_and_the_run_clears_up(tmp_path: Path, kafka: Kafka) -> None:
     inner = _inner(tmp_path, INNER, "-n", "2", "--dist", "each", KAFKA_BOOTSTRAP=kafka.bootstrap)
-    output, _ = inner.communicate(timeout=120)
+    output, _ = inner.communicate(timeout=240)
     assert inner.returncode == 0, output
     lines = _report(tmp_path)
     assert len(lines) == 4
@@ -206,7 +206,7 @@ def test_without_kafka_the_mock_cluster_stands_in_and_the_run_says_so(tmp_path: 
             assert not kafka.real
     """
     inner = _inner(tmp_path, source, RIG_KAFKA="mock")
-    output, _ = inner.communicate(timeout=120)
+    output, _ = inner.communicate(timeout=240)
     assert inner.returncode == 0, output
     said = (
         "Kafka: librdkafka mock cluster: rebalances, restarts and topic settings not proven (RIG_KAFKA=mock)"
@@ -220,7 +220,7 @@ def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path, how: signal.Sig
     _wait_until(lambda: bool(_report(tmp_path)) or inner.poll() is not None)
     directory, port = _report(tmp_path)[0].split()
     inner.send_signal(how)
-    inner.communicate(timeout=120)
+    inner.communicate(timeout=240)
     _wait_until(lambda: not Path(directory).exists())
     with pytest.raises(ConnectionRefusedError):
         _connect(int(port))
