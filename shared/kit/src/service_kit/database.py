@@ -192,7 +192,7 @@ class Database:
         process dies. Yields a coroutine function that raises when the lead was lost. `woken` is called when another
         process of a PostgreSQL service has written to the outbox."""
         if self.is_sqlite:
-            async with _file_lock(Path(f"{self.url.database}.{role}.lock"), poll) as check:
+            async with file_lock(Path(f"{self.url.database}.{role}.lock"), poll) as check:
                 yield check
             return
         key = int.from_bytes(hashlib.sha256(role.encode()).digest()[:8], "big", signed=True)
@@ -217,7 +217,8 @@ class Database:
 
 
 @asynccontextmanager
-async def _file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]:
+async def file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]:
+    """Wait for the lock on a file and hold it until the block ends or the process dies; `poll` in seconds."""
     with path.open("a") as handle:
         while True:
             try:

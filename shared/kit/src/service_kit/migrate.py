@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from alembic import command
@@ -13,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 
-from service_kit.database import Database
+from service_kit.database import Database, file_lock
 
 
 def _config(package: str, metadata: MetaData, connection: Connection | None = None) -> Config:
@@ -28,18 +29,26 @@ def _config(package: str, metadata: MetaData, connection: Connection | None = No
 
 
 async def _on(db: Database, work: Callable[[Connection], None]) -> None:
-    async with db.engine.connect() as connection:
-        if not db.is_sqlite:
-            # Two processes that migrate at once: the second waits and then finds nothing to do.
-            await connection.execute(text("SELECT pg_advisory_lock(7266001)"))
-            await connection.commit()
+    # Two processes that migrate at once: the second waits and then finds nothing to do.
+    async with _alone(db), db.engine.connect() as connection:
+        await connection.run_sync(work)
+        await connection.commit()
+
+
+@asynccontextmanager
+async def _alone(db: Database) -> AsyncIterator[None]:
+    if db.is_sqlite:
+        async with file_lock(Path(f"{db.url.database}.migrate.lock"), 0.05):
+            yield
+        return
+    async with db.engine.connect() as holder:
+        await holder.execute(text("SELECT pg_advisory_lock(7266001)"))
+        await holder.commit()
         try:
-            await connection.run_sync(work)
-            await connection.commit()
+            yield
         finally:
-            if not db.is_sqlite:
-                await connection.execute(text("SELECT pg_advisory_unlock(7266001)"))
-                await connection.commit()
+            await holder.execute(text("SELECT pg_advisory_unlock(7266001)"))
+            await holder.commit()
 
 
 async def upgrade(db: Database, package: str, metadata: MetaData, to: str = "head") -> None:
