@@ -27,7 +27,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
-    from service_kit.settings import Settings
+    pass
 
 # -- correlation -------------------------------------------------------------------------------------------
 
@@ -222,13 +222,6 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-
-
-def configure_logging(settings: Settings, service: str = "ehcp") -> None:
-    """`configure` for these settings: the form for people in the embedded mode on a terminal, JSON lines
-    otherwise."""
-    people = settings.environment.value == "embedded" and sys.stdout.isatty()
-    configure(service, console=people, level=settings.log_level)
 
 
 def _foreign_only(logger: object, name: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
