@@ -159,7 +159,9 @@ def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -
         )
     else:
         own = known.amendments.get(case.id, ())
-        decision = snapshots.newer(case, snapshot, own, known.where, amendment_id=uuid7())
+        decision = snapshots.newer(
+            case, snapshot, own, known.where, amendment_id=uuid7(), go_live=ctx.settings.go_live
+        )
     _one_child(decision.after, known)
     return decision
 
