@@ -89,7 +89,7 @@ def _shape(value: bytes) -> bytes:
 
 def _pattern(group: list[bytes]) -> bytes:
     """One pattern for values of one shape: their common beginning, then any letters and digits."""
-    common = os.path.commonprefix(group)
+    common = os.path.commonprefix(group)  # noqa: RUF071 - of bytes, which are no paths
     rest = _shape(group[0])[len(common) :]
     kinds = {ord("a"): b"[a-z]", ord("0"): b"[0-9]"}
     return re.escape(common) + b"".join(kinds.get(byte, re.escape(bytes([byte]))) for byte in rest)
@@ -99,7 +99,13 @@ def layers(blob: bytes, depth: int) -> Iterator[bytes]:
     """The blob, and what it holds in other encodings."""
     yield blob
     if depth:
-        for inner in (_unquoted(blob), _unescaped(blob), _from_base64(blob), _from_hex(blob), _unpacked(blob)):
+        for inner in (
+            _unquoted(blob),
+            _unescaped(blob),
+            _from_base64(blob),
+            _from_hex(blob),
+            _unpacked(blob),
+        ):
             if inner and inner != blob:
                 yield from layers(inner, depth - 1)
 
@@ -117,7 +123,9 @@ def _from_base64(blob: bytes) -> bytes:
     pieces = []
     for run in re.findall(rb"[A-Za-z0-9+/_-]{12,}", blob):
         plain = run.translate(_TO_STANDARD) + b"AAA"
-        pieces += [base64.b64decode(plain[start : len(plain) - (len(plain) - start) % 4]) for start in range(4)]
+        pieces += [
+            base64.b64decode(plain[start : len(plain) - (len(plain) - start) % 4]) for start in range(4)
+        ]
     return _readable(pieces)
 
 

@@ -401,7 +401,6 @@ class Stage:
             self.databases[service] = url.replace("postgresql+asyncpg://", "postgresql://")
         await asyncio.gather(*(self.command(service, "migrate") for service in MODULES))
 
-
     def keep_logs(self) -> None:
         """Put what broker and database have logged so far (deadlocks, for one) with the logs of the processes."""
         broker = self.kafka.cluster.directory / "1" / "log"
