@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
+from service_kit import collector
 from service_kit import migrate as migrations
 from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
@@ -68,9 +69,10 @@ def run(service: Service) -> None:
 def _serve(service: Service, part: Part) -> None:
     settings: Settings = load_settings()
     configure(service.name, level=settings.log_level)
-    running = service.build(settings)
+    app = service.build(settings).app(frozenset({part}))
+    collector.settle()
     uvicorn.run(
-        running.app(frozenset({part})),
+        app,
         host=settings.host,
         port=settings.port,
         http=BoundedProtocol,
