@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
-from service_kit import fitness
+from service_kit import collector, fitness
 from service_kit import migrate as migrations
 from service_kit.database import Unavailable
 from service_kit.logs import configure
@@ -72,9 +72,10 @@ def _serve(service: Service, part: Part) -> None:
     settings: Settings = load_settings()
     configure(service.name, level=settings.log_level)
     _with(service, _refuse_unfit)
-    running = service.build(settings)
+    app = service.build(settings).app(frozenset({part}))
+    collector.settle()
     uvicorn.run(
-        running.app(frozenset({part})),
+        app,
         host=settings.host,
         port=settings.port,
         http=BoundedProtocol,
