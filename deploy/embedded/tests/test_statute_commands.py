@@ -38,7 +38,8 @@ def test_why_says_the_date_the_rule_and_the_reason() -> None:
     )
     assert "strict reading; the anniversary would give 25 November 2025" in said
     assert "Step by step:" in said
-    assert "What moves it:" in said
+    assert said.index("What moves it:\n  - a review concluded earlier") < said.index("What does not:\n")
+    assert "  - weekends, bank holidays or school holidays" in said
 
 
 def test_why_as_json_is_the_whole_explanation() -> None:

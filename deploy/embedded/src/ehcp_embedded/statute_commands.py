@@ -145,7 +145,8 @@ def explanation_as_text(told: Explanation) -> str:
         if told.steps
         else []
     )
-    lines += ["What moves it:", *(f"  - {line}" for line in told.moved_by)] if told.moved_by else []
+    for heading, points in (("What moves it:", told.moved_by), ("What does not:", told.not_moved_by)):
+        lines += [heading, *(f"  - {point}" for point in points)] if points else []
     if told.who_acts:
         lines.append(f"Acts: {joined(list(told.who_acts))}.")
     if told.who_is_told:
