@@ -168,8 +168,8 @@ class InstitutionRow(Base, table=True):
 
 
 class QuarantineRow(Base, table=True):
-    """A snapshot that contradicts the register; repeats are counted, not stacked. It is settled when the source has
-    sent a newer one that fits."""
+    """What a source said of a record and was not taken, with the first reason (`code`, and where: `pointer`); repeats are
+    counted, not stacked. It is settled when the source has said something newer of that record."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -184,6 +184,7 @@ class QuarantineRow(Base, table=True):
     ref: str = Field(max_length=64)
     version: int = Field(sa_type=BigInteger)
     code: str = Field(max_length=40)
+    pointer: str = Field(default="", max_length=200)
     digest: str = Field(max_length=64)
     mapped: dict[str, Any] = Field(sa_type=json_type())
     case_id: UUID | None = Field(default=None, foreign_key="cases.id")
