@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID, uuid4
 
@@ -15,12 +15,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from case_service import views
 from case_service.domain import snapshot as snapshots
 from case_service.domain.case import Amendment, Case, Circumstances, Decision
-from case_service.domain.snapshot import CONFLICTS, Snapshot, conflict
+from case_service.domain.identity import Holders
+from case_service.domain.snapshot import CONFLICTS, Snapshot
 from case_service.sources import SourceCase, SourceLine, snapshot_of
-from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, load, save
+from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, holders, load, save
 from case_service.streams import Outcome, Results, process
 from service_kit.context import Context
-from service_kit.database import among, in_chunks, upsert
+from service_kit.database import among, upsert
 from service_kit.ids import uuid7
 from service_kit.problems import Fault, Refusal
 
@@ -35,7 +36,7 @@ class Known:
     cases: Mapping[Key, Case]
     amendments: Mapping[UUID, Sequence[Amendment]]
     where: Circumstances
-    upns: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    holders: Holders
 
 
 async def push(ctx: Context, source: str, ref: str, body: SourceCase) -> Response:
@@ -119,8 +120,8 @@ async def _known(session: AsyncSession, batch: Sequence[Snapshot], today: date) 
     where = await circumstances(
         session, today, [*(s.mapped["urn"] for s in batch), *(case.urn for case in found)]
     )
-    upns = await _upns(session, [s.mapped["upn"] for s in batch if s.mapped["upn"]])
-    return Known(cases, await amendments_of(session, moving), where, upns)
+    held = await holders(session, [number for snapshot in batch for number in snapshot.numbers])
+    return Known(cases, await amendments_of(session, moving), where, held)
 
 
 def _moving(found: Sequence[Case], batch: Sequence[Snapshot]) -> list[UUID]:
@@ -133,16 +134,6 @@ def _moving(found: Sequence[Case], batch: Sequence[Snapshot]) -> list[UUID]:
 def _moves(case: Case, snapshot: Snapshot) -> bool:
     before = (case.source_mapped or {}).get("notice_sent_on")
     return bool(snapshot.mapped["notice_sent_on"] != before)
-
-
-async def _upns(session: AsyncSession, upns: Sequence[str]) -> dict[tuple[str, str], UUID]:
-    found: dict[tuple[str, str], UUID] = {}
-    for some in in_chunks(upns):
-        rows = await session.execute(
-            select(CASES.c.la_code, CASES.c.upn, CASES.c.id).where(among(session, CASES.c.upn, some))
-        )
-        found |= {(la, upn): case_id for la, upn, case_id in rows}
-    return found
 
 
 def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -> Decision:
@@ -160,17 +151,8 @@ def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -
     else:
         own = known.amendments.get(case.id, ())
         decision = snapshots.newer(case, snapshot, own, known.where, amendment_id=uuid7())
-    _one_child(decision.after, known)
+    known.holders.claim(case, decision.after)
     return decision
-
-
-def _one_child(case: Case, known: Known) -> None:
-    """Two references with one UPN are one child entered twice, or two children mixed up: for a person to settle."""
-    if case.upn is None:
-        return
-    holder = known.upns.setdefault((case.la_code, case.upn), case.id)
-    if holder != case.id:
-        raise conflict("duplicate-child", "/child/upn")
 
 
 def _outcome(snapshot: Snapshot, decision: Decision) -> Outcome:

@@ -29,6 +29,7 @@ from case_service.domain.case import (
 )
 from case_service.domain.ceasing import end
 from case_service.domain.facts import FIRST_YEAR, LAST_YEAR, taught_in_year
+from case_service.domain.identity import DUPLICATE, NUMBERS, SAME_NUMBER, Number
 from case_service.domain.plan import announcement, check_placement, first_event
 from case_service.domain.plausible import Day, check, fault, last_day_possible
 from case_service.domain.settle import DETAILS, PLACEMENT, ROUTING, settle, with_facts
@@ -51,7 +52,7 @@ CONFLICTS = {
     "stale-snapshot": "A newer version of this case has been received.",
     "same-version-other-content": "This version was received before with other content.",
     "identity-clash": "Birth date and surname both differ from the case known under this reference.",
-    "duplicate-child": "Another case of this council has the same UPN.",
+    DUPLICATE: SAME_NUMBER,
     "authority-changed": "A change of the responsible authority is a transfer, not an update.",
     "contradicts-hub": "The hub has recorded another day for this step.",
     "date-removed": "A date on record cannot be taken back by leaving it out.",
@@ -79,6 +80,11 @@ class Snapshot:
     def la(self) -> str:
         """The council in whose system the case is kept."""
         return str(self.mapped["administering_la"])
+
+    @property
+    def numbers(self) -> list[Number]:
+        """The numbers of the child, as this council's cases hold them."""
+        return [Number(self.la, kind, self.mapped[kind]) for kind in NUMBERS if self.mapped[kind]]
 
     def typed(self, name: str) -> Any:
         """A field as the case holds it: dates as dates."""
