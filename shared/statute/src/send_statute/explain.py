@@ -37,7 +37,7 @@ class CitedDate:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedStep:
-    """One step of the reckoning in plain English, with the rule it follows and what it gave."""
+    """One step of the reckoning in plain English, with what it gave and, beside the words, the rule it follows."""
 
     name: str
     text: str
@@ -159,26 +159,29 @@ def _label(traced: Traced) -> str:
     return label or traced.name.replace("_", " ").capitalize()
 
 
-_RUNS_ON = re.compile(r"\b(by|on|until|from|before|than|the|with)$")
+_RUNS_ON = re.compile(r"\b(by|on|until|from|to|before|than|the|with)$")
+
+
+def _words(traced: Traced, value: Any) -> str:
+    """ "Decision notified by 12 November 2025: 4 weeks after …", or "Days late: 3, days by which …"."""
+    label, said = _label(traced), in_words(value)
+    before, after = (" ", ": ") if _RUNS_ON.search(label) else (": ", ", ")
+    return f"{label}{before}{said}" + (f"{after}{traced.how}" if traced.how not in ("", said) else "")
 
 
 def _sentence(traced: Traced, value: Any) -> str:
-    """ "Decision notified by 12 November 2025: 4 weeks after …", or "Days late: 3, days by which …"."""
-    label = _label(traced)
-    before, after = (" ", ": ") if _RUNS_ON.search(label) else (": ", ", ")
-    said = in_words(value)
-    how = f"{after}{traced.how}" if traced.how not in ("", said) else ""
-    return f"{label}{before}{said}{how} ({spelled_out(traced.rule.citation)})."
+    return f"{_words(traced, value)} ({spelled_out(traced.rule.citation)})."
 
 
 def _steps(trace: list[Traced] | tuple[Traced, ...]) -> list[ExplainedStep]:
-    """Every step in the order in which it ran, the steps of called rules before the step that called them."""
+    """The steps that gave something in the order in which they ran, those of called rules before the calling step."""
     steps: list[ExplainedStep] = []
     for traced in trace:
         inner = [t for t in traced.inner if t.name != traced.step.take]
         steps += _steps(inner)
-        text = _sentence(traced, traced.value)
-        steps.append(ExplainedStep(traced.name, text, traced.rule.id, traced.rule.citation, traced.value))
+        if traced.value is not None:
+            text = f"{_words(traced, traced.value)}."
+            steps.append(ExplainedStep(traced.name, text, traced.rule.id, traced.rule.citation, traced.value))
     return steps
 
 

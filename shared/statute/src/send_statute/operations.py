@@ -17,7 +17,7 @@ from send_statute.errors import MissingHolidayYear
 from send_statute.holidays import BankHolidays
 from send_statute.policy import check_under5_interval
 from send_statute.terms import Closure, planning_day
-from send_statute.wording import MONTHS, counted, in_words, joined, month_in_words
+from send_statute.wording import MONTHS, WEEKDAYS, counted, in_words, joined, month_in_words
 
 Words = Callable[[Mapping[str, Any]], str]
 
@@ -132,8 +132,22 @@ _op(
         else "switched off"
     ),
 )
-_op("day_in_year", counting.day_in_year, "a fixed day of {year}")
-_op("last_weekday_of_month", counting.last_weekday_of_month, "the last such weekday of the month in {year}")
+
+
+def _of_year(year: Any) -> str:
+    return f" {year}" if isinstance(year, int) else f" of the {in_words(year)}"
+
+
+_op(
+    "day_in_year",
+    counting.day_in_year,
+    lambda a: f"{a['day']} {MONTHS[a['month'] - 1]}{_of_year(a['year'])}",
+)
+_op(
+    "last_weekday_of_month",
+    counting.last_weekday_of_month,
+    lambda a: f"the last {WEEKDAYS[a['weekday']]} of {MONTHS[a['month'] - 1]}{_of_year(a['year'])}",
+)
 
 
 def _days(month_days: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
@@ -227,7 +241,7 @@ _op("minus", lambda value, less: value - less, "{value} less {less}")
 _op(
     "falls_on",
     lambda day, month, day_of_month: (day.month, day.day) == (month, day_of_month),
-    "asking whether {day} is that day of the year",
+    lambda a: f"asking whether {in_words(a['day'])} falls on {a['day_of_month']} {MONTHS[a['month'] - 1]}",
 )
 
 # -- comparing and choosing ------------------------------------------------------------------------------------
@@ -243,20 +257,33 @@ def _later(of: tuple[Any, ...]) -> Any:
     return max(known) if known else None
 
 
-def _listed(args: Mapping[str, Any]) -> str:
-    return joined([in_words(value) for value in args["of"] if value is not None])
+def _one_of(which: str) -> Words:
+    """ "the earlier of A and B"; where only one day is known, or both are the same, that day."""
+
+    def words(args: Mapping[str, Any]) -> str:
+        known = list(dict.fromkeys(in_words(value) for value in args["of"] if value is not None))
+        return f"the {which} of {joined(known)}" if len(known) > 1 else joined(known)
+
+    return words
 
 
-_op("earlier_of", _earlier, lambda a: f"the earlier of {_listed(a)}", takes_none=True)
-_op("later_of", _later, lambda a: f"the later of {_listed(a)}", takes_none=True)
+_op("earlier_of", _earlier, _one_of("earlier"), takes_none=True)
+_op("later_of", _later, _one_of("later"), takes_none=True)
+
+
+def _known(words: str) -> Words:
+    """Nothing to add where there is nothing."""
+    return lambda args: "" if args["of"] is None else words.format(of=in_words(args["of"]))
+
+
 _op(
     "first_known",
     lambda of: next((value for value in of if value is not None), None),
     lambda a: f"the first that is known of {joined([in_words(v) for v in a['of']])}",
     takes_none=True,
 )
-_op("is_known", lambda of: of is not None, "asking whether {of} is known", takes_none=True)
-_op("is_unknown", lambda of: of is None, "asking whether {of} is not known", takes_none=True)
+_op("is_known", lambda of: of is not None, _known("asking whether {of} is known"), takes_none=True)
+_op("is_unknown", lambda of: of is None, _known("asking whether {of} is not known"), takes_none=True)
 _op("is_before", lambda first, second: first < second, "asking whether {first} is before {second}")
 _op(
     "is_on_or_before",

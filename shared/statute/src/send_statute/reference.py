@@ -54,9 +54,6 @@ def formula(step: Step, *, linked: bool = True) -> str:
         return f"`{step.set}`: `{step.take}` of {called}{f' with {given}' if given else ''}{only}"
     args = dict(step.args)
     said = OPERATIONS[step.op].words(args)
-    numbers = {"day_in_year", "last_weekday_of_month"}
-    if step.op in numbers:
-        said += " (" + ", ".join(f"{key} {value}" for key, value in args.items() if key != "year") + ")"
     if "rows" in args:
         said += (
             ": "

@@ -18,7 +18,8 @@ MONTHS = [
     "October",
     "November",
     "December",
-]  # not strftime: its month names follow the locale of the server
+]  # not strftime: its names follow the locale of the server
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 def month_in_words(day: date) -> str:
