@@ -17,6 +17,7 @@ from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
+from service_kit.clock import Clock
 from service_kit.database import Database
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
@@ -175,6 +176,27 @@ async def test_an_outage_of_the_bus_leaves_everything_in_the_outbox(db: Database
     assert await relay.backlog() == 1
     bus.broken = False
     assert await relay.drain() == 1
+    await bus.close()
+
+
+async def test_f22_what_the_bus_has_lost_is_sent_again_in_its_order_and_nothing_older(
+    db: Database, tmp_path: Path
+) -> None:
+    bus, case = RememberingBus(tmp_path / "bus.sqlite3"), uuid4()
+    relay = Relay(db, bus, db.tables["outbox"])
+    hours = iter((8, 9, 10, 11))
+    db.clock = Clock(date(2026, 9, 1), lambda: datetime(2026, 9, 1, hour, 0, tzinfo=UTC))
+    for hour in hours:
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+        if hour < 11:
+            await relay.drain()
+    first = list(bus.sent)
+    assert await relay.republish(datetime(2026, 9, 1, 9, 0, tzinfo=UTC)) == 2
+    assert await relay.drain() == 3
+    again = bus.sent[len(first) :]
+    assert [message.value for message in again[:2]] == [message.value for message in first[1:]]
+    assert [Envelope.from_bytes(message.value).sequence for message in again] == [2, 3, 4]
     await bus.close()
 
 

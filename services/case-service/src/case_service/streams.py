@@ -17,6 +17,7 @@ from case_service.bodies import REF
 from service_kit.api import NDJSON, Line, ndjson
 from service_kit.context import Context
 from service_kit.database import Unavailable
+from service_kit.failpoints import failpoint
 from service_kit.problems import Refusal, faults, problem_document
 from service_kit.strict import Body
 
@@ -98,6 +99,7 @@ async def process(
     that identifies a line."""
     async for items in chunks(ndjson(ctx.request), model, key, named=named):
         outcomes = await _guarded(ctx, items, take)
+        failpoint("import.mid_file")
         lines = zip(items, outcomes, strict=True)
         yield b"".join(_result(item, outcome, named, ctx.settings.public_url) for item, outcome in lines)
 

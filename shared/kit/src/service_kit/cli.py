@@ -1,9 +1,10 @@
-"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked``."""
+"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked|republish``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -62,7 +63,32 @@ def run(service: Service) -> None:
 
         _with(service, act)
 
+    @app.command()
+    def republish(
+        since: Annotated[str, typer.Option(help="an instant, such as 2026-09-01T06:00Z")],
+    ) -> None:
+        """Send again what was sent since then, because the broker has lost it. End the relays before the broker is
+        restored, run this, then start them: so each case keeps its order."""
+        instant = _instant(since)
+
+        async def act(running: Running) -> None:
+            if running.relay:
+                typer.echo(f"{await running.relay.republish(instant)} events will be sent again")
+
+        _with(service, act)
+
     app()
+
+
+def _instant(text: str) -> datetime:
+    """An instant with its zone; raises `typer.BadParameter` for anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min
+    if found.tzinfo is None:
+        raise typer.BadParameter("an instant with its zone is needed, such as 2026-09-01T06:00Z")
+    return found
 
 
 def _serve(service: Service, part: Part) -> None:
