@@ -371,6 +371,46 @@ async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobod
     assert await inbox.parked() == {"poison": 5}
 
 
+async def test_f34_two_cases_whose_records_have_the_same_bytes_are_both_held(toy: Toy, inbox: Inbox) -> None:
+    """The record of the second one was taken for that of the first, come again after a crash, and dropped."""
+    one, other = uuid4(), uuid4()
+    await inbox.take([Record(TOPIC, 0, 0, str(one), None), Record(TOPIC, 0, 1, str(other), None)])
+    assert await inbox.parked() == {"poison": 2}
+    await inbox.take([Record(TOPIC, 0, 1, str(other), None), event(one, 1), event(other, 1)])
+    assert await inbox.parked() == {"poison": 2, "behind": 2}
+    assert await toy.heard() == []
+
+
+@pytest.mark.parametrize("same_id", [True, False])
+async def test_an_event_whose_place_was_taken_while_it_waited_is_quarantined(
+    toy: Toy, inbox: Inbox, same_id: bool
+) -> None:
+    """It waited on, became poison after a day and held back its case for ever: no replay could apply it."""
+    case, id = uuid4(), uuid4()
+    toy.wait.add((case, 1))
+    await inbox.take([event(case, 1, id=id)])
+    again = event(case, 1, id=id if same_id else uuid4())
+    assert again.value is not None
+    await inbox.take([Record(TOPIC, 0, 1, str(case), again.value.replace(b"2026-08-31", b"2026-08-30"))])
+    toy.wait.clear()
+    await inbox.sweep()
+    assert await toy.heard(case) == [1]
+    assert await inbox.parked() == {"quarantined": 1}
+    await inbox.take([event(case, 2)])
+    assert await toy.heard(case) == [1, 2]
+
+
+async def test_f50_what_a_restored_source_numbers_anew_is_quarantined_until_it_has_caught_up(
+    toy: Toy, inbox: Inbox
+) -> None:
+    """Its database came from last night's backup, the log is ahead: other events under numbers that were heard."""
+    case = uuid4()
+    await inbox.take([event(case, n) for n in (1, 2, 3)])
+    await inbox.take([event(case, 2), event(case, 3), event(case, 4)])
+    assert await toy.heard(case) == [1, 2, 3, 4]
+    assert await inbox.parked() == {"quarantined": 2}
+
+
 async def test_the_same_id_with_another_body_is_quarantined_and_holds_back_nothing(
     toy: Toy, inbox: Inbox
 ) -> None:
