@@ -7,7 +7,6 @@ that left case-service is searched for them, as written and as base64, hexadecim
 from __future__ import annotations
 
 import base64
-import os
 import re
 import zlib
 from collections import defaultdict
@@ -16,6 +15,8 @@ from contextlib import suppress
 from datetime import date, timedelta
 from urllib.parse import unquote_to_bytes
 
+LEFT = "left"
+"""The folder of a run that holds what has left case-service."""
 DEPTH = 3
 """How many layers of encoding are taken off."""
 MOST_UNPACKED = 1_000_000
@@ -32,7 +33,7 @@ def child(number: int) -> dict[str, str]:
     return {
         "surname": f"Qxsurname{number:05d}",
         "forename": f"Qxforename{number:05d}",
-        "birth_date": (_FIRST_BIRTHDAY + timedelta(days=number % _BIRTHDAYS)).isoformat(),
+        "birth_date": (_FIRST_BIRTHDAY + timedelta(days=number * 37 % _BIRTHDAYS)).isoformat(),
         "upn": _upn(number),
         "nhs_number": _nhs_number(number),
         "postcode": f"ZZ{number // 1000 % 10}Q {number // 100 % 10}{_letter(number // 10)}{_letter(number)}",
@@ -89,10 +90,11 @@ def _shape(value: bytes) -> bytes:
 
 def _pattern(group: list[bytes]) -> bytes:
     """One pattern for values of one shape: their common beginning, then any letters and digits."""
-    common = os.path.commonprefix(group)  # noqa: RUF071 - of bytes, which are no paths
-    rest = _shape(group[0])[len(common) :]
+    first, last = min(group), max(group)
+    common = next((n for n, (a, b) in enumerate(zip(first, last, strict=True)) if a != b), len(first))
     kinds = {ord("a"): b"[a-z]", ord("0"): b"[0-9]"}
-    return re.escape(common) + b"".join(kinds.get(byte, re.escape(bytes([byte]))) for byte in rest)
+    rest = [kinds.get(byte, re.escape(bytes([byte]))) for byte in _shape(first)[common:]]
+    return re.escape(first[:common]) + b"".join(rest)
 
 
 def layers(blob: bytes, depth: int) -> Iterator[bytes]:

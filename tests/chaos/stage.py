@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -55,6 +55,8 @@ ROLES = {
 }
 KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "PLANTED")
 RESTART_AFTER = 0.1
+GRACE = 20.0
+"""Seconds that a process has to end when it is asked to; the hub promises less (see `checker.ENDS_WITHIN`)."""
 KILLED = -signal.SIGKILL
 
 
@@ -362,8 +364,9 @@ class Stage:
         parts = self.of_role(role)
         for part in parts:
             part.hold()
-        while any(part.pid is not None for part in parts):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(GRACE):
+            while any(part.pid is not None for part in parts):
+                await asyncio.sleep(0.05)
         return parts
 
     async def all_ready(self, patience: float = 90) -> None:
@@ -385,11 +388,11 @@ class Stage:
             raise RuntimeError(f"{service} {' '.join(words)}: {said.decode()[-2000:]}")
         return said.decode()
 
-    async def stop(self, parts: Iterable[Part] | None = None, grace: float = 15) -> None:
+    async def stop(self) -> None:
         """End the processes, in order if they will."""
-        for part in parts or self.parts:
+        for part in self.parts:
             part.end()
-        _done, late = await asyncio.wait(self._tasks, timeout=grace) if self._tasks else (set(), set())
+        _done, late = await asyncio.wait(self._tasks, timeout=GRACE) if self._tasks else (set(), set())
         for part in self.parts:
             part.kill("grace")
         if late:
@@ -407,6 +410,10 @@ class Stage:
         for name, log in (("kafka", broker), ("postgres", self.postgres.directory / "log")):
             with suppress(OSError):
                 (self.directory / f"{name}.log").write_bytes(log.read_bytes())
+
+    def logs(self) -> list[Path]:
+        """All logs of the run."""
+        return sorted(self.directory.glob("*.log"))
 
     def _end_database(self) -> None:
         self.keep_logs()

@@ -16,6 +16,7 @@ from case_service.bodies import REF
 from service_kit.api import NDJSON, Line, ndjson
 from service_kit.context import Context
 from service_kit.database import Unavailable
+from service_kit.failpoints import failpoint
 from service_kit.problems import Refusal, problem_document
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,7 @@ async def process(ctx: Context, intake: Intake[B]) -> AsyncIterator[bytes]:
     """Read the request's lines, take them a chunk to a transaction, and answer each in its place."""
     async for items in _chunks(ndjson(ctx.request), intake):
         outcomes = await _guarded(ctx, items, intake.take)
+        failpoint("import.mid_file")
         lines = zip(items, outcomes, strict=True)
         yield b"".join(
             _result(item, outcome, intake.named, ctx.settings.public_url) for item, outcome in lines

@@ -1,10 +1,12 @@
-"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked``."""
+"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked|republish``."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -65,7 +67,30 @@ def run(service: Service) -> None:
 
         _with(service, act)
 
+    @app.command()
+    def republish(
+        since: Annotated[str, typer.Option(help="an instant, such as 2026-09-01T06:00Z")],
+    ) -> None:
+        """Send again what was sent since then, because the broker has lost it. End the relays before the broker is
+        restored, run this, then start them: so each case keeps its order."""
+        instant = _instant(since)
+
+        async def act(running: Running) -> None:
+            if running.relay:
+                typer.echo(f"{await running.relay.republish(instant)} events will be sent again")
+
+        _with(service, act)
+
     app()
+
+
+def _instant(text: str) -> datetime:
+    """An instant with its zone; raises `typer.BadParameter` for anything else."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found
+    raise typer.BadParameter("an instant with its zone is needed, such as 2026-09-01T06:00Z")
 
 
 def _serve(service: Service, part: Part) -> None:
