@@ -9,21 +9,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
+from statistics import median
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 
-from .evidence import Delivery, Evidence
+from .canaries import Canaries
+from .evidence import Delivery, Evidence, Sample
 
-LOST, DOUBLED, MISORDERED, STRANGER, OTHER = "lost", "doubled", "misordered", "to strangers", "otherwise"
+LOST, DOUBLED, MISORDERED, STRANGER = "lost", "doubled", "misordered", "to strangers"
+LEAKED, OTHER = "leaked", "otherwise"
 GRACE = 60.0
 """Seconds after a change in which a partner may still be told (I8)."""
 IN_FLIGHT = 5.0
 """Seconds in which a request begun before a partner was told of a leaving may still arrive."""
-DRAIN_WITHIN = 30.0
+HEARD_WITHIN = 60.0
+"""Seconds after an outage of the broker in which what was written meanwhile has reached all who listen."""
+ENDS_WITHIN = 15.0
+ANSWERED_WITHIN = 8.0
+"""Seconds in which an API says that its database does not answer."""
+SAYS_SO = (409, 429, 503)
+"""How an API may say that it could not do it now."""
+MOST_FILES, MOST_THREADS, MOST_MEMORY = 300, 40, 350.0
+"""What one process may hold: open files (a sender has a connection for each of its requests), threads, MB."""
+CONNECTIONS_OF_A_PROCESS = 10
+"""The pool of this run (5), what it may go beyond it (4), and the relay's lock."""
+STEADY_AFTER = 30.0
+MORE_FILES, MORE_MEMORY = 15, 40.0
+"""How much more a process may hold at the end of its life than when it had become steady: open files, MB."""
 TIMESTAMP_TOLERANCE = 300.0
 PUSHED_TO_ALL = frozenset(
     {
@@ -40,6 +57,8 @@ PUSHED_TO_ALL = frozenset(
 """What every partner of a case is told by webhook, whatever its kind."""
 MOVES = frozenset({"ehcp.placement-changed.v1", "ehcp.case-facts-changed.v1"})
 ROUTED = MOVES | {"ehcp.plan-issued.v1", "ehcp.plan-registered.v1"}
+NEED = ('"SLCN"', "primary_need")
+"""The need of every child of the load, as it would stand in JSON, and the name of the field."""
 KINDS = ("school", "icb", "social-care")
 
 
@@ -415,8 +434,8 @@ def _learned(evidence: Evidence) -> dict[str, list[float]]:
 
 def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:
     """I8, without grace: after a school has accepted the news that a pupil has left, it hears nothing new of the pupil,
-    unless the pupil has come back."""
-    entitled = _entitled(evidence)
+    unless the pupil has come back, as far as notification-service knows."""
+    entitled = _entitled(evidence, known=True)
     gone: dict[tuple[str, str], float] = {}
     known: set[str] = set()
     for request in evidence.requests:
@@ -470,12 +489,14 @@ def everything_has_settled(evidence: Evidence) -> Found:
     for service, rows in evidence.outbox.items():
         if left := sum(not row.published for row in rows):
             yield Violation("I13", LOST, f"{service}: {left} events never sent")
-    for service, left in evidence.lag.items():
-        if left:
-            yield Violation("I13", LOST, f"{service}: {left} events not read")
-    for service, left in evidence.parked.items():
-        if left:
-            yield Violation("I13", LOST, f"{service}: {left} events parked")
+    for service, behind in evidence.lag.items():
+        if behind:
+            yield Violation("I13", LOST, f"{service}: {behind} events not read")
+    for service, parked in evidence.parked.items():
+        own = [one for one in parked if (one.topic, one.key, one.digest) not in evidence.strays]
+        if own:
+            states = Counter(one.state for one in own)
+            yield Violation("I13", LOST, f"{service}: {dict(states)} events parked")
     waiting = Counter(d.status for d in evidence.deliveries if d.status in ("pending", "quarantined"))
     for status, left in waiting.items():
         yield Violation("I13", LOST, f"{left} deliveries {status}")
@@ -487,23 +508,145 @@ def rebuilt_equals_live(evidence: Evidence) -> Found:
         yield Violation("I9", OTHER, "the rebuilt read models differ from the live ones")
 
 
+def no_canary_has_left_case_service(evidence: Evidence) -> Found:
+    """I10: nothing personal in the log, in another service's database, in a log line, a webhook or an answer of refusal;
+    nor the need, whose code and name are the same for every child."""
+    personal = {value for entry in evidence.load if entry["kind"] == "child" for value in entry["personal"]}
+    canaries = Canaries([*personal, *NEED])
+    for path in evidence.left:
+        for value in sorted(canaries.found_in(path.read_bytes())):
+            yield Violation("I10", LEAKED, f"{value} in {path.name}")
+
+
+def the_ledger_tells_what_happened(evidence: Evidence) -> Found:
+    """I11: no attempt in the ledger that its partner did not see so answered, and one for every delivered notice."""
+    answered = Counter((r["headers"].get("webhook-id", ""), r["verdict"]) for r in evidence.requests)
+    told = Counter((notice, status) for notice, status in evidence.attempts if status is not None)
+    for (notice, status), times in (told - answered).items():
+        yield Violation("I11", OTHER, f"{notice}: {times} attempts answered {status} that nobody saw")
+    for delivery in evidence.deliveries:
+        delivered = delivery.channel == "webhook" and delivery.status == "delivered"
+        if delivered and not told[delivery.id, 204]:
+            yield Violation("I11", LOST, f"{delivery.id}: delivered, and no attempt says so")
+
+
+def what_went_in_came_out(evidence: Evidence) -> Found:
+    """I12: what cannot be applied is kept for an operator by each who listens, once, and nothing else is; a snapshot that
+    contradicts the register is kept for a person; and nonsense is refused."""
+    for service, topics in evidence.listens.items():
+        owed = {stray for stray in evidence.strays if stray[0] in topics}
+        kept = Counter((one.topic, one.key, one.digest) for one in evidence.parked.get(service, ()))
+        for topic, key, _ in owed - kept.keys():
+            yield Violation("I12", LOST, f"{service}: {key} of {topic} neither applied nor parked")
+        for (topic, key, _), times in kept.items():
+            if times > 1:
+                yield Violation("I12", DOUBLED, f"{service}: {key} of {topic} parked {times} times")
+    for entry in evidence.load:
+        if entry["kind"] != "blunder":
+            continue
+        if entry["status"] < 400 or entry["status"] == 500:
+            yield Violation("I12", OTHER, f"{entry['what']}: nonsense, answered {entry['status']}")
+        elif entry["ref"] and entry["status"] == 409 and entry["ref"] not in evidence.contradictions:
+            yield Violation("I12", LOST, f"{entry['ref']}: refused as a contradiction, and not kept")
+
+
+def nobody_holds_ever_more(evidence: Evidence) -> Found:
+    """I14: open files, threads, memory and connections are bounded, and do not grow over the life of a process."""
+    lives: dict[tuple[str, float], list[Sample]] = defaultdict(list)
+    for sample in evidence.samples:
+        lives[sample.part, sample.born].append(sample)
+    for (part, _), samples in lives.items():
+        files, threads, memory = (max(held) for held in zip(*(sample[3:] for sample in samples), strict=True))
+        if files > MOST_FILES or threads > MOST_THREADS or memory > MOST_MEMORY:
+            yield Violation("I14", OTHER, f"{part}: {files} files, {threads} threads, {memory:.0f} MB")
+        yield from _grows(part, [s for s in samples if s.at > s.born + STEADY_AFTER])
+    for service, held in evidence.connections.items():
+        if held > CONNECTIONS_OF_A_PROCESS * evidence.processes[service]:
+            yield Violation("I14", OTHER, f"{service}: {held} connections to its database")
+
+
+def _grows(part: str, samples: Sequence[Sample]) -> Found:
+    third = len(samples) // 3
+    if third < 10:
+        return
+    first, last = samples[:third], samples[-third:]
+    files = median(s.files for s in last) - median(s.files for s in first)
+    memory = median(s.memory for s in last) - median(s.memory for s in first)
+    if files > MORE_FILES or memory > MORE_MEMORY:
+        seconds = samples[-1].at - samples[0].at
+        yield Violation(
+            "I14", OTHER, f"{part}: {files:.0f} files and {memory:.0f} MB more in {seconds:.0f} s"
+        )
+
+
+# -- while something is away ----------------------------------------------------------------------------------------------
+
+
+def an_outage_is_said_as_such(evidence: Evidence) -> Found:
+    """F25: who cannot do it now says so; an internal error is an error of the hub."""
+    for entry in evidence.load:
+        unsure = entry["kind"] == "outcome" and entry["outcome"] == "info"
+        if unsure and entry["status"] not in (None, *SAYS_SO):
+            yield Violation("F25", OTHER, f"{entry['part']}: {entry['op']} answered {entry['status']}")
+
+
+def a_silent_database_is_said_in_time(evidence: Evidence) -> Found:
+    """F26: an API whose database does not answer says so within seconds, to whoever asks."""
+    for began, ended in evidence.silences:
+        for entry in evidence.load:
+            if entry["kind"] != "outcome" or not began <= entry["sent"] <= ended - ANSWERED_WITHIN:
+                continue
+            took = entry["at"] - entry["sent"]
+            if entry["status"] is None or took > ANSWERED_WITHIN:
+                yield Violation("F26", OTHER, f"{entry['part']}: {entry['status']} after {took:.1f} s")
+
+
+def a_process_that_is_asked_to_end_ends_in_order(evidence: Evidence) -> Found:
+    """F18: within 15 s, and what it had accepted until then is answered, if not well, then with the way to go on."""
+    for part, asked, ended, cause in evidence.endings:
+        if ended is None or ended > asked + ENDS_WITHIN:
+            yield Violation(
+                "F18", OTHER, f"{part}: asked to end, gone after {(ended or inf) - asked:.1f} s ({cause})"
+            )
+        for entry in evidence.load:
+            if entry["kind"] == "outcome" and entry["outcome"] == "info" and entry["part"] == part:
+                failed = (entry["status"] or 0) >= 500 and asked <= entry["at"] <= (ended or inf)
+                if failed and not _within(evidence.database_away, entry):
+                    yield Violation("F18", OTHER, f"{part}: {entry['status']} while it ended")
+
+
 def a_broker_outage_is_no_outage_of_the_api(evidence: Evidence) -> Found:
-    """F20: no request failed because the broker was away, and the backlog was gone 30 s after it was back."""
-    for began, ended, drained in evidence.cuts:
-        if drained is None or drained > DRAIN_WITHIN:
-            yield Violation("F20", OTHER, f"the backlog needed {drained} s")
+    """F20 to F24: no request failed because the broker was away or slow; soon after, what was written had been sent, and
+    heard."""
+    for outage in evidence.outages:
+        if outage.sent is None or outage.sent > outage.within:
+            yield Violation("F20", OTHER, f"{outage.what}: the backlog needed {outage.sent} s")
+        if outage.heard is None or outage.heard > HEARD_WITHIN:
+            yield Violation("F20", OTHER, f"{outage.what}: it was heard after {outage.heard} s")
         for entry in evidence.load:
             unsure = entry["kind"] == "outcome" and entry["outcome"] == "info" and entry["status"] != 409
-            if unsure and began <= entry["sent"] and entry["at"] <= ended and not _excused(evidence, entry):
-                yield Violation(
-                    "F20", OTHER, f"{entry['service']}: {entry['status']} while the broker was away"
-                )
+            inside = unsure and outage.began <= entry["sent"] and entry["at"] <= outage.ended
+            if inside and not _excused(evidence, entry):
+                yield Violation("F20", OTHER, f"{entry['part']}: {entry['status']} while {outage.what}")
 
 
 def _excused(evidence: Evidence, entry: Mapping[str, Any]) -> bool:
     """Whether the API process or the database was away at that time."""
-    away = (*evidence.absences.get(entry["service"], ()), *evidence.outages)
-    return any(begins <= entry["at"] and entry["sent"] <= ends for begins, ends in away)
+    return _within((*evidence.absences.get(entry["part"], ()), *evidence.database_away), entry)
+
+
+def _within(spans: Iterable[tuple[float, float]], entry: Mapping[str, Any]) -> bool:
+    return any(begins <= entry["at"] and entry["sent"] <= ends for begins, ends in spans)
+
+
+def reading_everything_again_tells_nobody_anything(evidence: Evidence) -> Found:
+    """F40: a notice that was delivered before all was read again is not sent once more."""
+    delivered = {d.id: d.delivered for d in evidence.deliveries if d.delivered}
+    for replayed in evidence.replays:
+        for request in evidence.requests:
+            notice = request["headers"].get("webhook-id", "")
+            if delivered.get(notice, inf) < replayed < request["at"]:
+                yield Violation("F40", DOUBLED, f"{request['partner']}: {notice} once more")
 
 
 INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
@@ -522,5 +665,13 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     signatures_verify,
     everything_has_settled,
     rebuilt_equals_live,
+    no_canary_has_left_case_service,
+    the_ledger_tells_what_happened,
+    what_went_in_came_out,
+    nobody_holds_ever_more,
+    an_outage_is_said_as_such,
+    a_silent_database_is_said_in_time,
+    a_process_that_is_asked_to_end_ends_in_order,
     a_broker_outage_is_no_outage_of_the_api,
+    reading_everything_again_tells_nobody_anything,
 )

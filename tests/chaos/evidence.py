@@ -1,8 +1,7 @@
-"""What is left after a run: the journals, the log and the databases, read without any code of the hub."""
+"""What is left after a run: journals, log and databases, read without any code of the hub."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -13,11 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
-from confluent_kafka import Consumer, TopicPartition
 
 from . import journal
 
 REPORTING_TABLES = ("plan", "review", "notice", "item", "counter", "progress")
+OF_THE_KIT = ("outbox", "inbox", "last_received", "parked", "sequences", "ticks")
+"""What case-service's database holds besides the children themselves."""
+SENDING = ("case", "scheduler", "notification")
+UNSENT = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,11 @@ class Entry(NamedTuple):
     offset: int
     key: str
     value: bytes
+    headers: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.value).hexdigest()
 
     @property
     def event(self) -> dict[str, Any]:
@@ -55,6 +62,50 @@ class Delivery(NamedTuple):
     channel: str
     status: str
     reason: str | None
+    delivered: float | None = None
+
+
+class Parked(NamedTuple):
+    """One event that a service could not apply."""
+
+    topic: str
+    key: str
+    digest: str
+    state: str
+
+
+class Outage(NamedTuple):
+    """A time in which the broker could not be reached, or not well. `sent` and `heard` are how long after its end it took
+    until what had been written before was sent, and had reached all who listen; None if it never was. At most `within`
+    seconds are promised for the sending."""
+
+    what: str
+    began: float
+    ended: float
+    backlog: int
+    sent: float | None
+    heard: float | None
+    within: float
+
+
+class Ending(NamedTuple):
+    """A process that was asked to end: when, when it was gone, and how."""
+
+    part: str
+    asked: float
+    ended: float | None
+    cause: str | None
+
+
+class Sample(NamedTuple):
+    """What one process holds at one moment; `born` tells its lives apart. `memory` is resident, in MB."""
+
+    at: float
+    part: str
+    born: float
+    files: int
+    threads: int
+    memory: float
 
 
 @dataclass
@@ -67,18 +118,37 @@ class Evidence:
     outbox: Mapping[str, Sequence[Written]] = field(default_factory=dict)
     inbox: Mapping[str, Counter[str]] = field(default_factory=dict)
     listens: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    parked: Mapping[str, int] = field(default_factory=dict)
+    parked: Mapping[str, Sequence[Parked]] = field(default_factory=dict)
+    strays: frozenset[tuple[str, str, str]] = frozenset()
+    """Records put into the log that nobody can apply: topic, key and digest of the value."""
     lag: Mapping[str, int] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
     changes: Sequence[tuple[str, int, str | None]] = ()
     versions: Mapping[str, int] = field(default_factory=dict)
+    contradictions: frozenset[str] = frozenset()
+    """References of snapshots that case-service has kept because they contradict the register."""
     deliveries: Sequence[Delivery] = ()
+    attempts: Sequence[tuple[str, int | None]] = ()
+    """The ledger: the delivery and the status that its partner answered, None without an answer."""
     routes: Mapping[str, Mapping[str, tuple[str | None, ...]]] = field(default_factory=dict)
     learned: Mapping[str, float] = field(default_factory=dict)
     fingerprints: Sequence[str] = ()
-    cuts: Sequence[tuple[float, float, float | None]] = ()
+    outages: Sequence[Outage] = ()
     absences: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    outages: Sequence[tuple[float, float]] = ()
+    """When a process was not there, by its name."""
+    database_away: Sequence[tuple[float, float]] = ()
+    silences: Sequence[tuple[float, float]] = ()
+    """When the database could be reached by the APIs and did not answer."""
+    replays: Sequence[float] = ()
+    """When every consumer was sent back to the first record."""
+    endings: Sequence[Ending] = ()
+    samples: Sequence[Sample] = ()
+    connections: Mapping[str, int] = field(default_factory=dict)
+    """The most connections to a service's database at once."""
+    processes: Mapping[str, int] = field(default_factory=dict)
+    """How many processes a service has."""
+    left: Sequence[Path] = ()
+    """All that has left case-service: records, other databases, logs, webhooks, refusals."""
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
@@ -88,59 +158,6 @@ class Evidence:
             event = entry.event
             first.setdefault(event["id"], event | {"topic": entry.topic})
         return list(first.values())
-
-
-# -- the log ----------------------------------------------------------------------------------------------------------
-
-
-def read_log(bootstrap: str, prefix: str, topics: Sequence[str]) -> list[Entry]:
-    """Every record of these topics from the first to the end as it is now."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False})
-    try:
-        left = {}
-        for place in _places(consumer, prefix, topics):
-            low, high = consumer.get_watermark_offsets(place, timeout=10)
-            if high > low:
-                left[place.topic, place.partition] = high
-        consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in left])
-        entries = []
-        while left:
-            for message in consumer.consume(500, timeout=5):
-                assert message.error() is None, message.error()
-                topic, partition, offset = message.topic(), message.partition(), message.offset()
-                assert topic is not None
-                assert partition is not None
-                assert offset is not None
-                key = (message.key() or b"").decode()
-                entries.append(
-                    Entry(topic.removeprefix(prefix), partition, offset, key, message.value() or b"")
-                )
-                if offset + 1 >= left.get((topic, partition), 0):
-                    left.pop((topic, partition), None)
-    finally:
-        consumer.close()
-    return sorted(entries, key=lambda entry: entry[:3])
-
-
-def lag(bootstrap: str, prefix: str, group: str, topics: Sequence[str]) -> int:
-    """How many records a group has not committed."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": prefix + group})
-    try:
-        behind = 0
-        for place in consumer.committed(_places(consumer, prefix, topics), timeout=10):
-            low, high = consumer.get_watermark_offsets(place, timeout=10)
-            behind += high - max(place.offset, low)
-        return behind
-    finally:
-        consumer.close()
-
-
-def _places(consumer: Consumer, prefix: str, topics: Sequence[str]) -> list[TopicPartition]:
-    found = []
-    for topic in topics:
-        known = consumer.list_topics(prefix + topic, timeout=10).topics[prefix + topic]
-        found += [TopicPartition(prefix + topic, partition) for partition in known.partitions]
-    return found
 
 
 # -- the databases ----------------------------------------------------------------------------------------------------
@@ -172,18 +189,26 @@ async def fingerprint(url: str) -> str:
 async def read_databases(databases: Mapping[str, str], evidence: Evidence) -> None:
     """Fill in what the databases hold."""
     case, scheduler, notification = (databases[name] for name in ("case", "scheduler", "notification"))
-    sending = ("case", "scheduler", "notification")
-    evidence.outbox = {service: await _outbox(databases[service]) for service in sending}
+    evidence.outbox = {service: await _outbox(databases[service]) for service in SENDING}
     evidence.inbox = {
         service: Counter(str(row[0]) for row in await rows(url, "SELECT event_id FROM inbox"))
         for service, url in databases.items()
     }
     evidence.parked = {
-        service: await count(url, "SELECT count(*) FROM parked") for service, url in databases.items()
+        service: [
+            Parked(row[0], row[1], hashlib.sha256(row[2]).hexdigest(), row[3])
+            for row in await rows(url, "SELECT topic, subject, body, state FROM parked")
+        ]
+        for service, url in databases.items()
     }
+    evidence.contradictions = frozenset(row[0] for row in await rows(case, "SELECT ref FROM quarantine"))
+    evidence.attempts = [
+        (str(row[0]), row[1])
+        for row in await rows(notification, "SELECT delivery_id, status_code FROM attempt")
+    ]
     evidence.keys = {
         row["key"]: row["status"]
-        for service in sending
+        for service in SENDING
         for row in await rows(databases[service], "SELECT key, status FROM idempotency")
     }
     evidence.changes = [
@@ -192,9 +217,10 @@ async def read_databases(databases: Mapping[str, str], evidence: Evidence) -> No
     ]
     evidence.versions = {str(r[0]): r[1] for r in await rows(case, "SELECT id, version FROM cases")}
     evidence.deliveries = [
-        Delivery(str(row[0]), str(row[1]), str(row[2]), *row[3:])
+        Delivery(str(row[0]), str(row[1]), str(row[2]), row[3], row[4], row[5], row[6] and row[6].timestamp())
         for row in await rows(
-            notification, "SELECT id, event_id, partner_id, channel, status, reason FROM delivery"
+            notification,
+            "SELECT id, event_id, partner_id, channel, status, reason, delivered_at FROM delivery",
         )
     ]
     evidence.learned = {
@@ -216,6 +242,57 @@ async def _routes(url: str, query: str) -> dict[str, tuple[str | None, ...]]:
     return {str(row[0]): tuple(row)[1:] for row in await rows(url, query)}
 
 
+async def unsent(databases: Mapping[str, str], until: float) -> int:
+    """How many events are written, up to an instant, and not sent."""
+    query = f"SELECT count(*) FROM outbox WHERE published_at IS NULL AND written_at <= to_timestamp({until})"
+    return sum([await count(databases[service], query) for service in SENDING])
+
+
+async def unheard(
+    databases: Mapping[str, str], listens: Mapping[str, Sequence[str]], since: float, until: float
+) -> int:
+    """How many events written in a time have not reached one who listens; an event counts for each."""
+    query = (
+        f"SELECT event_id, topic FROM outbox WHERE written_at >= to_timestamp({since}) "
+        f"AND written_at <= to_timestamp({until})"
+    )
+    written = [tuple(row) for service in SENDING for row in await rows(databases[service], query)]
+    left = 0
+    for service, topics in listens.items():
+        owed = {event_id for event_id, topic in written if topic in topics}
+        left += len(owed - {row[0] for row in await rows(databases[service], "SELECT event_id FROM inbox")})
+    return left
+
+
+# -- what has left case-service ---------------------------------------------------------------------------------------
+
+
+async def dump(url: str, directory: Path, name: str, only: Sequence[str] = ()) -> list[Path]:
+    """Every row of every table of a database (or of some of its tables), a file for each, with bytes as they are."""
+    tables = [
+        row[0] for row in await rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ]
+    paths = []
+    for table in sorted(set(tables) & set(only) if only else tables):
+        path = directory / f"{name}.{table}"
+        with path.open("wb") as file:
+            for row in await rows(url, f'SELECT * FROM "{table}"'):
+                file.write(b"\t".join(v if isinstance(v, bytes) else str(v).encode() for v in row) + b"\n")
+        paths.append(path)
+    return paths
+
+
+def write_log(entries: Sequence[Entry], directory: Path) -> list[Path]:
+    """Key, value and headers of every record, a file for each topic."""
+    paths = []
+    for topic in sorted({entry.topic for entry in entries}):
+        parts = [b"\t".join([e.key.encode(), e.value, e.headers]) for e in entries if e.topic == topic]
+        path = directory / f"log.{topic}"
+        path.write_bytes(b"\n".join(parts))
+        paths.append(path)
+    return paths
+
+
 # -- healing ----------------------------------------------------------------------------------------------------------
 
 
@@ -233,19 +310,18 @@ class Calm:
         return not (self.outbox or self.lag or self.parked or self.deliveries)
 
 
-async def how_calm(
-    databases: Mapping[str, str], bootstrap: str, prefix: str, groups: Mapping[str, tuple[str, Sequence[str]]]
-) -> Calm:
-    """A look at what is under way."""
-    calm = Calm()
-    for service, url in databases.items():
-        calm.outbox += await count(url, "SELECT count(*) FROM outbox WHERE published_at IS NULL")
-        calm.parked += await count(url, "SELECT count(*) FROM parked")
-        group, topics = groups[service]
-        calm.lag += await asyncio.to_thread(lag, bootstrap, prefix, group, topics)
-    waiting = "SELECT count(*) FROM delivery WHERE status = 'pending'"
-    calm.deliveries = await count(databases["notification"], waiting)
-    return calm
+async def how_calm(databases: Mapping[str, str], lag: Mapping[str, int], stray: str) -> Calm:
+    """A look at what is under way; `lag` is what each service has still to read, and what is parked under a key that
+    begins with `stray` is parked for good."""
+    parked = f"SELECT count(*) FROM parked WHERE state <> 'quarantined' AND subject NOT LIKE '{stray}%'"
+    return Calm(
+        outbox=sum([await count(databases[service], UNSENT) for service in SENDING]),
+        lag=sum(lag.values()),
+        parked=sum([await count(url, parked) for url in databases.values()]),
+        deliveries=await count(
+            databases["notification"], "SELECT count(*) FROM delivery WHERE status = 'pending'"
+        ),
+    )
 
 
 def read_journals(directory: Path, evidence: Evidence) -> None:

@@ -1,13 +1,18 @@
-"""The planted bugs of the reliability plan (section 10) as a pytest plugin: `PLANTED=B02 pytest -p tests.chaos.planted_bugs`.
+"""The planted bugs of the reliability plan (section 10), each of which replaces one piece of the hub by what a careless hand
+would have written.
 
-Each replaces one piece of the hub by what a careless hand would have written.
+As a pytest plugin: `PLANTED=B02 pytest -p tests.chaos.planted_bugs ...`. For a process of the hub: `PLANTED=B02 python -m
+tests.chaos.planted_bugs case_service serve`, which is how `PLANTED=B02 make chaos` runs all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import dataclasses
 import os
+import runpy
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -193,6 +198,38 @@ def _b12_poison_skipped() -> None:
     Inbox._park = forget  # type: ignore[method-assign, assignment]
 
 
+def _b13_a_name_in_an_event() -> None:
+    """Where nobody looks at once: in base64, in the link to the detail."""
+    from case_service import store as typed
+
+    store: Any = typed
+    record, publish = store._record, store.publish_all
+    names: dict[Any, str] = {}
+
+    async def noting(session: Any, decisions: Sequence[Any], *rest: Any) -> None:
+        names.update({d.after.id: base64.b64encode(d.after.surname.encode()).decode() for d in decisions})
+        await record(session, decisions, *rest)
+
+    async def telling(session: Any, items: Sequence[Any]) -> Any:
+        marked = [dataclasses.replace(i, dataref=f"{i.dataref}?for={names[i.case]}") for i in items]
+        return await publish(session, marked)
+
+    store._record, store.publish_all = noting, telling
+
+
+def _b14_input_in_a_log_line() -> None:
+    from case_service import pushes as typed
+
+    pushes: Any = typed
+    right = pushes.snapshot_of
+
+    def snapshot_of(source: str, ref: str, body: Any) -> Any:
+        print(f"took {ref}: {body}", flush=True)
+        return right(source, ref, body)
+
+    pushes.snapshot_of = snapshot_of
+
+
 PLANT: dict[str, Callable[[], None]] = {
     "B01": _b01_auto_commit,
     "B02": _b02_watermark,
@@ -206,7 +243,16 @@ PLANT: dict[str, Callable[[], None]] = {
     "B10": _b10_mark_without_token,
     "B11": _b11_last_sequence_forgotten,
     "B12": _b12_poison_skipped,
+    "B13": _b13_a_name_in_an_event,
+    "B14": _b14_input_in_a_log_line,
 }
+
+
+def main() -> None:
+    """Run a command of a service with the bug that the environment names."""
+    PLANT[os.environ["PLANTED"]]()
+    module, *sys.argv[1:] = sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -226,3 +272,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the process for certain: a test that turned red may have left a thread behind."""
     sys.stdout.flush()
     os._exit(config.stash.get(_ENDED, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,49 +5,76 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import httpx2
 from tests.rig.run import Run
 
 from . import evidence as found
-from .checker import DOUBLED, LOST, MISORDERED, STRANGER, Violation, check, told_on_old_knowledge
-from .evidence import Calm, Evidence
+from . import log
+from .canaries import LEFT
+from .checker import DOUBLED, LEAKED, LOST, MISORDERED, STRANGER, Violation, check, told_on_old_knowledge
+from .evidence import Calm, Ending, Evidence, Outage, Sample
 from .journal import Journal
 from .loadgen import Load
-from .nemesis import FAILPOINTS, Cut, Nemesis
+from .nemesis import FAILPOINTS, Nemesis
 from .partners import Receivers
+from .resources import Watch
 from .stage import LISTENS, NAMES, PREFIX, TOPICS, Life, Stage
+from .strays import KEY
 
-SENDER = "notification.work"
 SAMPLES = 5
 NOTICED_LATE = 1.0
 """A client may see a process die some moments before its supervisor does."""
+Act = tuple[str, float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run is, in seconds, and what happens in it. `every` is the mean pause between kills by chance."""
+    """What happens in a run, and how long each act of it takes, in seconds; `replicas` of every process. `every` is the
+    mean pause between kills by chance, `heal` how long calm may take to come."""
 
-    storm: float
-    cut: float
-    freeze: float
+    acts: tuple[Act, ...]
     rounds: int = 1
-    senders: int = 1
+    replicas: int = 1
     cases: int = 80
     every: float = 4.0
     hang: float = 0.0
-    last_storm: float = 10.0
     heal: float = 100.0
 
+    @property
+    def seconds(self) -> float:
+        """About how long it takes, without the start and the checks."""
+        return 30 + self.rounds * sum(seconds + AROUND.get(name, 0) for name, seconds in self.acts)
 
-SHORT = Plan(storm=28, cut=10, freeze=3, last_storm=12)
-"""The two minutes of `make test`: all failpoints, a cut of 10 s, a frozen worker, PostgreSQL restarted once."""
-LONG = Plan(storm=75, cut=60, freeze=75, senders=2, cases=300, hang=0.003, heal=300)
-"""A round of `make chaos`: the broker away for 60 s; a sender frozen for longer than its lease while another goes on."""
+
+AROUND = {
+    "database": 5,
+    "broker": 15,
+    "loss": 45,
+    "replay": 15,
+    "cut": 5,
+    "slow": 10,
+    "strand": 30,
+    "strays": 3,
+}
+"""What an act takes besides its own length, in seconds."""
+SHORT = Plan((("kill", 28), ("strays", 0), ("database", 0), ("freeze", 3), ("cut", 10), ("kill", 12)))
+"""The two minutes of `make test`."""
+LONG = Plan(
+    (
+        ("kill", 75), ("strays", 0), ("database", 0), ("freeze", 75), ("cut", 60), ("slow", 30), ("strand", 20),
+        ("silence", 15), ("broker", 0), ("loss", 10), ("replay", 0), ("kill", 10),
+    ),
+    replicas=2, cases=300, hang=0.003, heal=300,
+)  # fmt: skip
+"""A round of `make chaos`: two of every process; the broker away for 60 s; a sender frozen for longer than its lease while
+another goes on; everything read again from the first record."""
 
 
 @dataclass
@@ -69,7 +96,14 @@ class Report:
     late: list[float] = field(default_factory=list)
     slowest_start: float = 0
     healed_in: float | None = None
-    cuts: list[Cut] = field(default_factory=list)
+    outages: Sequence[Outage] = ()
+    strays: int = 0
+    commits_cut: int = 0
+    asked: Sequence[Ending] = ()
+    silences: int = 0
+    samples: Sequence[Sample] = ()
+    connections: Mapping[str, int] = field(default_factory=dict)
+    scanned: int = 0
     calm: Calm = field(default_factory=Calm)
     refusals: dict[str, int] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
@@ -84,22 +118,24 @@ class Report:
 
     def lines(self) -> list[str]:
         """What to print; the first line is the claim, and says no more than was counted."""
-        sorts = " · ".join(f"{sort} {self.of(sort)}" for sort in (LOST, DOUBLED, MISORDERED, STRANGER))
+        sorts = " · ".join(f"{sort} {self.of(sort)}" for sort in SORTS)
         by_point = " ".join(f"{code} {self.killed[name]}" for code, name in FAILPOINTS.items())
         healed = "not healed" if self.healed_in is None else f"healed in {self.healed_in:.0f} s"
         lines = [
             f"kills {self.kills} · events {self.events} · {sorts}",
             f"seed {self.seed} · {self.seconds:.0f} s · {healed}",
-            f"killed at {by_point} · by chance {self.killed['nemesis']} · other restarts {self.restarted}",
+            f"killed at {by_point} · by chance {self.killed['nemesis']} · asked to end {len(self.asked)} · "
+            f"other restarts {self.restarted} · commits cut off {self.commits_cut} · strays in the log {self.strays}",
             f"writes {self.writes} (unknown at first {self.unknown_at_first}, answered again {self.replayed}, "
             f"refused {self.refused}) · webhook requests {self.requests} (repeats {self.repeated}) · "
             f"events sent twice {self.redelivered} · slowest start {self.slowest_start:.1f} s",
         ]
-        for cut in self.cuts:
-            drained = "never" if cut.drained is None else f"{cut.drained:.1f} s after"
-            lines.append(
-                f"broker away {cut.ended - cut.began:.0f} s: backlog {cut.backlog} events, drained {drained}"
-            )
+        lines += [
+            f"{outage.what} {outage.ended - outage.began:.0f} s: backlog {outage.backlog} events, "
+            f"sent {_after(outage.sent)}, heard by all {_after(outage.heard)}"
+            for outage in self.outages
+        ]
+        lines.append(self._resources())
         if self.late:
             lines.append(
                 f"told on old knowledge, more than 60 s after a change still on its way: {len(self.late)} requests, "
@@ -112,6 +148,18 @@ class Report:
             lines.append(f"still under way: {self.calm}")
         return lines + [str(violation) for violation in self._samples()]
 
+    def _resources(self) -> str:
+        """The most that any process and any service held, and how much was searched for canaries."""
+        most = max(self.samples, key=lambda sample: sample.memory)
+        gone = [ending.ended - ending.asked for ending in self.asked if ending.ended]
+        return (
+            f"memory of a process at most {most.memory:.0f} MB ({most.part}) · "
+            f"files {max(sample.files for sample in self.samples)} · "
+            f"threads {max(sample.threads for sample in self.samples)} · "
+            f"connections {max(self.connections.values())} · slowest to end {max(gone, default=0):.1f} s · "
+            f"searched for canaries {self.scanned / 1e6:.0f} MB"
+        )
+
     def _samples(self) -> list[Violation]:
         """The first few violations of each invariant."""
         shown: Counter[tuple[str, str]] = Counter()
@@ -121,6 +169,13 @@ class Report:
             if shown[violation.invariant, violation.sort] <= SAMPLES:
                 samples.append(violation)
         return samples
+
+
+SORTS = (LOST, DOUBLED, MISORDERED, STRANGER, LEAKED)
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s after"
 
 
 Tell = Callable[[float, str], None]
@@ -133,30 +188,39 @@ async def run(
     """Do all of it. Raises `NoKafka` where only the mock cluster is to be had."""
     began = time.time()
     tell(0.0, "starting Kafka, PostgreSQL and the services")
+    (directory / LEFT).mkdir(parents=True)
+    answers = Journal(directory / LEFT / "answers")
     loads, partners = Journal(directory / "load.journal"), Journal(directory / "partners.journal")
     receivers = Receivers(partners, seed + 1, hang=plan.hang)
     async with receivers, Stage.open(where, directory, seed) as stage:
-        nemesis = Nemesis(stage, seed + 3, every=plan.every, arming=True, spared={"notification.serve"})
+        nemesis = Nemesis(stage, seed + 3, every=plan.every)
         stage.arm = nemesis.arm
-        await stage.start(plan.senders)
-        load = Load(stage, loads, seed + 2, cases=plan.cases)
+        await stage.start(plan.replicas)
+        load, watch = Load(stage, loads, answers, seed + 2, cases=plan.cases), Watch(stage)
         await load.furnish(receivers)
-        async with _told(tell, plan, nemesis, load, receivers, stage):
+        nemesis.furnishing = False
+        async with _beside(watch.run()), _beside(_telling(tell, plan, nemesis, load, receivers)):
             working = asyncio.create_task(load.run())
-            await _storm(plan, nemesis, stage)
+            for _ in range(plan.rounds):
+                nemesis.spared.clear()
+                for name, seconds in plan.acts:
+                    await nemesis.act(name, seconds)
             load.going = False
             nemesis.relent()
             await stage.all_ready()
             await working
-            report = Report(seed, cuts=nemesis.cuts)
+            report = Report(
+                seed, outages=nemesis.outages, connections=watch.connections, samples=watch.samples
+            )
             report.healed_in, report.calm = await _heal(stage, plan.heal)
-        tell(0.97, "checking")
+        tell(0.96, "checking")
+        await _last_words(stage, answers)
         await stage.stop()
+        evidence = await gather(stage, directory, nemesis, watch)
         _note_load(report, load, receivers)
-        _note_lives(report, stage.lives)
-        evidence = await gather(stage, directory, nemesis)
+        _note_nemesis(report, nemesis, evidence)
         report.events = len(evidence.events)
-        report.redelivered = len(evidence.log) - len(evidence.events)
+        report.redelivered = len(evidence.log) - len(evidence.events) - len(nemesis.again)
         report.repeated = len(evidence.requests) - len(
             {r["headers"].get("webhook-id") for r in evidence.requests}
         )
@@ -165,63 +229,77 @@ async def run(
     return report
 
 
-async def _storm(plan: Plan, nemesis: Nemesis, stage: Stage) -> None:
-    """All that goes wrong, in its order. Senders die only in the first part of a round: the lease of one that died runs
-    for a minute, which healing would otherwise wait for."""
-    for _ in range(plan.rounds):
-        nemesis.arming = True
-        nemesis.spared.clear()
-        await nemesis.kill_at_random(plan.storm)
-        nemesis.spare(*(part.name for part in stage.parts if part.name.startswith(SENDER)))
-        await nemesis.restart_database()
-        frozen = stage.part(SENDER) if plan.senders > 1 else stage.part("scheduler.work")
-        await nemesis.freeze(frozen, plan.freeze)
-        nemesis.arming = False
-        await nemesis.cut_broker(plan.cut)
-        nemesis.arming = True
-        await nemesis.kill_at_random(plan.last_storm)
-
-
 async def _heal(stage: Stage, within: float) -> tuple[float | None, Calm]:
     """Wait until nothing is under way; how long that took."""
     began = time.time()
-    groups = {service: (NAMES[service], LISTENS[service]) for service in LISTENS}
-    bootstrap, calm = stage.kafka.bootstrap, Calm(outbox=1)
+    calm = Calm(outbox=1)
     while time.time() < began + within:
         with suppress(OSError):
-            calm = await found.how_calm(stage.databases, bootstrap, PREFIX, groups)
+            calm = await found.how_calm(stage.databases, await _lag(stage), KEY)
         if calm.reached:
             return time.time() - began, calm
         await asyncio.sleep(1)
     return None, calm
 
 
-async def gather(stage: Stage, directory: Path, nemesis: Nemesis) -> Evidence:
-    """Read everything, and let reporting-service rebuild its read models between two looks at them."""
-    evidence = Evidence(listens=LISTENS)
-    found.read_journals(directory, evidence)
+async def _lag(stage: Stage) -> dict[str, int]:
+    """How much each service has still to read."""
     bootstrap = stage.kafka.bootstrap
-    evidence.log = await asyncio.to_thread(found.read_log, bootstrap, PREFIX, tuple(TOPICS.values()))
-    await found.read_databases(stage.databases, evidence)
-    evidence.lag = {
-        service: await asyncio.to_thread(found.lag, bootstrap, PREFIX, NAMES[service], topics)
+    return {
+        service: await asyncio.to_thread(log.lag, bootstrap, PREFIX, NAMES[service], topics)
         for service, topics in LISTENS.items()
     }
+
+
+async def _last_words(stage: Stage, answers: Journal) -> None:
+    """What every process says of itself to whoever asks."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        for part in stage.parts:
+            for page in ("health", "ready", "metrics"):
+                answers.write(text=(await client.get(f"{part.url}/{page}")).text)
+
+
+async def gather(stage: Stage, directory: Path, nemesis: Nemesis, watch: Watch) -> Evidence:
+    """Read everything, and let reporting-service rebuild its read models between two looks at them."""
+    evidence = Evidence(listens=LISTENS, samples=watch.samples, connections=watch.connections)
+    found.read_journals(directory, evidence)
+    strays = {(stray.topic, stray.key, stray.digest) for stray in nemesis.poison}
+    entries = await asyncio.to_thread(log.read, stage.kafka.bootstrap, PREFIX, tuple(TOPICS.values()))
+    evidence.log = [entry for entry in entries if (entry.topic, entry.key, entry.digest) not in strays]
+    evidence.strays = frozenset(strays)
+    await found.read_databases(stage.databases, evidence)
+    evidence.lag = await _lag(stage)
     reporting = stage.databases["reporting"]
     live = await found.fingerprint(reporting)
     await stage.command("reporting", "rebuild")
     evidence.fingerprints = (live, await found.fingerprint(reporting))
-    evidence.cuts = [(cut.began, cut.ended, cut.drained) for cut in nemesis.cuts]
-    evidence.outages = [(at, at + 10) for at in nemesis.restarts]
-    evidence.absences = {service: _absences(stage, service) for service in NAMES}
+    evidence.outages, evidence.silences = nemesis.outages, nemesis.silences
+    evidence.replays = nemesis.replays
+    evidence.database_away = [*((at, at + 15) for at in nemesis.restarts), *nemesis.silences]
+    evidence.absences = {part.name: _absences(part.lives) for part in stage.parts}
+    evidence.processes = Counter(part.service for part in stage.parts)
+    evidence.endings = [
+        Ending(life.part, life.asked, life.ended, life.cause) for life in stage.lives if life.asked
+    ]
+    evidence.left = await _left(stage, directory, entries)
     return evidence
 
 
-def _absences(stage: Stage, service: str) -> list[tuple[float, float]]:
-    """When the API of a service was not there: from the end of one life until the next one answered."""
-    lives = [life for life in stage.lives if life.part == f"{service}.serve"]
+async def _left(stage: Stage, directory: Path, entries: Sequence[found.Entry]) -> list[Path]:
+    """All that has left case-service, as files: records, other services' rows, logs, webhooks and refusals."""
+    stage.keep_logs()
+    where = directory / LEFT
+    paths = [*found.write_log(entries, where), *stage.logs()]
+    for service, url in stage.databases.items():
+        only = found.OF_THE_KIT if service == "case" else ()
+        paths += await found.dump(url, where, service, only)
+    return [*paths, where / "answers", directory / "partners.journal"]
+
+
+def _absences(lives: Sequence[Life]) -> list[tuple[float, float]]:
+    """When a process was not there: from the end of one life (or from when it was asked to end) until the next answered."""
     return [
-        (one.ended - NOTICED_LATE, following.ready or float("inf"))
+        ((one.asked or one.ended) - NOTICED_LATE, following.ready or float("inf"))
         for one, following in pairwise(lives)
         if one.ended is not None
     ]
@@ -233,30 +311,35 @@ def _note_load(report: Report, load: Load, receivers: Receivers) -> None:
     report.refusals, report.requests = load.count.refusals, receivers.received
 
 
-def _note_lives(report: Report, lives: Sequence[Life]) -> None:
+def _note_nemesis(report: Report, nemesis: Nemesis, evidence: Evidence) -> None:
+    lives = nemesis.stage.lives
     report.killed = Counter(life.cause or "" for life in lives if life.killed and life.cause != "grace")
-    report.restarted = sum(life.cause not in (None, "exit 0") and not life.killed for life in lives)
+    report.asked = evidence.endings
+    report.restarted = sum(
+        life.cause not in (None, "exit 0") and not life.killed and not life.asked for life in lives
+    )
     starts = [life.ready - life.started for life in lives if life.ready]
     report.slowest_start = max(starts, default=0.0)
+    report.strays = len(nemesis.again) + len(nemesis.poison)
+    report.commits_cut = nemesis.stage.database_link.cuts
+    report.scanned = sum(path.stat().st_size for path in evidence.left)
+
+
+async def _telling(tell: Tell, plan: Plan, nemesis: Nemesis, load: Load, receivers: Receivers) -> None:
+    """Say how far it has come."""
+    began = time.time()
+    while True:
+        kills = sum(life.killed for life in nemesis.stage.lives)
+        what = f"{nemesis.doing}: {kills} kills, {load.count.ok} writes, {receivers.received} notices"
+        tell(min(0.95, (time.time() - began) / plan.seconds), what)
+        await asyncio.sleep(0.5)
 
 
 @asynccontextmanager
-async def _told(
-    tell: Tell, plan: Plan, nemesis: Nemesis, load: Load, receivers: Receivers, stage: Stage
-) -> AsyncIterator[None]:
-    """Say how far it has come while the block runs."""
-    whole = plan.rounds * (plan.storm + plan.freeze + plan.cut + plan.last_storm + 15) + 30
-    began = time.time()
-
-    async def say() -> None:
-        while True:
-            kills = sum(life.killed for life in stage.lives)
-            what = f"{nemesis.doing}: {kills} kills, {load.count.ok} writes, {receivers.received} notices"
-            tell(min(0.95, (time.time() - began) / whole), what)
-            await asyncio.sleep(0.5)
-
-    telling = asyncio.create_task(say())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do something for ever while the block runs."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        telling.cancel()
+        task.cancel()

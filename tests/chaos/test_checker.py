@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
-from tests.chaos.checker import DOUBLED, LOST, MISORDERED, OTHER, STRANGER, check, told_on_old_knowledge
-from tests.chaos.evidence import Delivery, Entry, Evidence, Written
+from tests.chaos.checker import (
+    DOUBLED,
+    LEAKED,
+    LOST,
+    MISORDERED,
+    OTHER,
+    STRANGER,
+    check,
+    told_on_old_knowledge,
+)
+from tests.chaos.evidence import Delivery, Ending, Entry, Evidence, Outage, Parked, Sample, Written
 
 CASE, OLD, NEW = "case-1", "900001", "900002"
 SECRET = "whsec_" + "c2VjcmV0" * 4
@@ -51,7 +62,7 @@ def pushed(op: str, at: float, urn: str, expect: Any = None) -> list[dict[str, A
     }  # fmt: skip
     outcome = {
         "at": at + 1, "kind": "outcome", "op": op, "outcome": "ok", "status": 200, "case": CASE, "sent": at,
-        "service": "case",
+        "part": "case.serve",
     }  # fmt: skip
     return [intent, outcome]
 
@@ -83,9 +94,30 @@ def school(urn: str) -> list[dict[str, Any]]:
     return [known, {"at": 0, "kind": "secret", "name": name, "secret": SECRET}]
 
 
+AWAY = Outage("the broker is cut off", BEGAN + 50, BEGAN + 60, 9, 1.0, 2.0, 30.0)
+STRAY = ("ehcp.cases", "stray-1", hashlib.sha256(b"not json").hexdigest())
+
+
+def steady(part: str = "case.serve", **more: float) -> list[Sample]:
+    """Two minutes of one process that holds what it holds; `more` is what it holds more of with every second."""
+    return [
+        Sample(
+            at=BEGAN + second,
+            part=part,
+            born=BEGAN,
+            files=20 + int(second * more.get("files", 0)),
+            threads=4,
+            memory=100 + second * more.get("memory", 0),
+        )
+        for second in range(120)
+    ]
+
+
 @pytest.fixture
-def evidence() -> Evidence:
+def evidence(tmp_path: Path) -> Evidence:
     """A run in which every promise was kept."""
+    left = tmp_path / "case.work.log"
+    left.write_bytes(b"nothing personal")
     log = [entry(0, ISSUED), entry(1, MOVED), entry(2, MOVED)]  # the second was sent twice
     body = {one["id"]: json.dumps(one).encode() for one in (ISSUED, MOVED)}
     return Evidence(
@@ -95,6 +127,9 @@ def evidence() -> Evidence:
             *school("900009"),
             *pushed("op-1", BEGAN, OLD, ["ehcp.plan-issued.v1", {}]),
             *pushed("op-2", BEGAN + 100, NEW),
+            {"at": BEGAN, "kind": "child", "personal": ["Qxsurname00001"]},
+            {"at": BEGAN, "kind": "blunder", "what": "date", "status": 422, "ref": None},
+            {"at": BEGAN, "kind": "blunder", "what": "twin", "status": 409, "ref": "TW-1"},
         ],
         requests=[
             request(BEGAN + 2, OLD, "n-1", seen_by(OLD, ISSUED), 500),
@@ -111,23 +146,38 @@ def evidence() -> Evidence:
         },
         inbox={"reporting": Counter({"event-1": 1, "event-2": 1})},
         listens={"reporting": ("ehcp.cases",)},
-        parked={"reporting": 0},
+        parked={"reporting": [Parked(*STRAY, "poison")]},
+        strays=frozenset({STRAY}),
+        contradictions=frozenset({"TW-1"}),
         lag={"reporting": 0},
         changes=[(CASE, 1, "event-1"), (CASE, 2, "event-2")],
         versions={CASE: 2},
         deliveries=[
             Delivery("n-1", "event-1", f"p-{OLD}", "webhook", "delivered", None),
             Delivery("n-2", "event-2", f"p-{OLD}", "webhook", "delivered", None),
-            Delivery("n-3", "event-2", f"p-{NEW}", "webhook", "delivered", None),
+            Delivery("n-3", "event-2", f"p-{NEW}", "webhook", "delivered", None, BEGAN + 104),
         ],
+        attempts=[("n-1", 500), ("n-1", 204), ("n-2", 204), ("n-3", 204)],
         routes={"notification": {CASE: (NEW, None, None)}},
         fingerprints=("same", "same"),
-        cuts=[(BEGAN + 50, BEGAN + 60, 1.0)],
+        outages=[AWAY],
+        silences=[(BEGAN + 400, BEGAN + 420)],
+        replays=[BEGAN + 110],
+        endings=[Ending("case.serve", BEGAN + 200, BEGAN + 203, "exit 0")],
+        samples=steady(),
+        connections={"case": 20},
+        processes={"case": 3},
+        left=[left],
     )
 
 
 def test_a_run_in_which_every_promise_was_kept_is_green(evidence: Evidence) -> None:
     assert check(evidence) == []
+
+
+def unsure(at: float, status: int | None, took: float = 1.0) -> dict[str, Any]:
+    """An answer that says nothing about the push that was repeated later."""
+    return pushed("op-1", at, OLD)[1] | {"at": at + took, "outcome": "info", "status": status}
 
 
 Tamper = Callable[[Evidence], None]
@@ -198,11 +248,36 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
         ("I8", STRANGER, _with("requests", lambda e: [*e.requests, TELLING])),
         ("I9", OTHER, _with("fingerprints", lambda _: ("live", "rebuilt"))),
         ("I13", LOST, _with("lag", lambda _: {"reporting": 1})),
-        ("I13", LOST, _with("parked", lambda _: {"reporting": 1})),
+        ("I13", LOST, _with("parked", lambda e: {"reporting": [*e.parked["reporting"], Parked("ehcp.cases", CASE, "0", "gap")]})),
         ("I13", LOST, lambda e: setattr(e, "outbox", {"case": [row._replace(published=False) for row in e.outbox["case"]]})),
         ("I15", OTHER, _changed("requests", 0, headers={"webhook-id": "n-1", "webhook-timestamp": "1800000002", "webhook-signature": "v1,AAAA"})),
-        ("F20", OTHER, _with("cuts", lambda _: [(BEGAN, BEGAN + 60, 31.0)])),
-        ("F20", OTHER, _with("cuts", lambda _: [(BEGAN, BEGAN + 60, None)])),
+        ("I10", LEAKED, lambda e: e.left[0].write_bytes(b'{"error": "Qxsurname00001"}')),
+        ("I10", LEAKED, lambda e: e.left[0].write_bytes(base64.b64encode(b"of Qxsurname00001"))),
+        ("I10", LEAKED, lambda e: e.left[0].write_bytes(b'{"need": "SLCN"}')),
+        ("I11", OTHER, _with("attempts", lambda e: [*e.attempts, ("n-3", 204)])),
+        ("I11", OTHER, _with("attempts", lambda e: [("n-1", 503), *e.attempts[1:]])),
+        ("I11", LOST, _without("attempts", 3)),
+        ("I12", LOST, _with("parked", lambda _: {})),
+        ("I12", DOUBLED, _with("parked", lambda e: {"reporting": [*e.parked["reporting"]] * 2})),
+        ("I12", LOST, _with("contradictions", lambda _: frozenset())),
+        ("I12", OTHER, _changed("load", 11, status=200)),
+        ("I12", OTHER, _changed("load", 11, status=500)),
+        ("I14", OTHER, _with("samples", lambda _: steady(files=1))),
+        ("I14", OTHER, _with("samples", lambda _: steady(memory=1))),
+        ("I14", OTHER, _with("samples", lambda _: [steady()[0]._replace(memory=400)])),
+        ("I14", OTHER, _with("samples", lambda _: [steady()[0]._replace(threads=50)])),
+        ("I14", OTHER, _with("samples", lambda _: [steady()[0]._replace(files=350)])),
+        ("I14", OTHER, _with("connections", lambda _: {"case": 31})),
+        ("F18", OTHER, _with("endings", lambda _: [Ending("case.serve", BEGAN, BEGAN + 16, "exit 0")])),
+        ("F18", OTHER, _with("endings", lambda _: [Ending("case.serve", BEGAN, None, None)])),
+        ("F18", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 202, 503)])),
+        ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=31.0)])),
+        ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=None)])),
+        ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(heard=61.0)])),
+        ("F25", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 10, 500)])),
+        ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, 503, took=9)])),
+        ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, None, took=2)])),
+        ("F40", DOUBLED, _with("requests", lambda e: [*e.requests, request(BEGAN + 111, NEW, "n-3", seen_by(NEW, MOVED))])),
     ],
 )  # fmt: skip
 def test_a_broken_promise_is_found(evidence: Evidence, invariant: str, sort: str, tamper: Tamper) -> None:
@@ -218,6 +293,7 @@ def test_what_was_told_before_the_change_was_known_is_counted_and_not_called_a_b
         *evidence.deliveries,
         Delivery("n-5", "event-1", f"p-{OLD}", "webhook", "delivered", None),
     ]
+    evidence.attempts = [*evidence.attempts, ("n-5", 204)]
     evidence.learned = {"event-1": BEGAN + 1, "event-2": BEGAN + 290}
     assert {found.invariant for found in check(evidence)} == {
         "I6"
@@ -228,8 +304,7 @@ def test_what_was_told_before_the_change_was_known_is_counted_and_not_called_a_b
 def test_an_api_error_while_the_broker_is_away_is_the_hubs_fault_unless_the_process_was_dead(
     evidence: Evidence,
 ) -> None:
-    unsure = pushed("op-1", BEGAN + 52, OLD)[1] | {"outcome": "info", "status": 503}
-    evidence.load = [*evidence.load[:7], unsure, *evidence.load[7:]]
+    evidence.load = [*evidence.load[:7], unsure(BEGAN + 52, 503), *evidence.load[7:]]
     assert [found.invariant for found in check(evidence)] == ["F20"]
-    evidence.absences = {"case": [(BEGAN + 51, BEGAN + 54)]}
+    evidence.absences = {"case.serve": [(BEGAN + 51, BEGAN + 54)]}
     assert check(evidence) == []

@@ -17,6 +17,7 @@ from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
+from service_kit.clock import Clock
 from service_kit.database import Database
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
@@ -175,6 +176,27 @@ async def test_an_outage_of_the_bus_leaves_everything_in_the_outbox(db: Database
     assert await relay.backlog() == 1
     bus.broken = False
     assert await relay.drain() == 1
+    await bus.close()
+
+
+async def test_f22_what_the_bus_has_lost_is_sent_again_in_its_order_and_nothing_older(
+    db: Database, tmp_path: Path
+) -> None:
+    bus, case = RememberingBus(tmp_path / "bus.sqlite3"), uuid4()
+    relay = Relay(db, bus, db.tables["outbox"])
+    hours = iter((8, 9, 10, 11))
+    db.clock = Clock(date(2026, 9, 1), lambda: datetime(2026, 9, 1, hour, 0, tzinfo=UTC))
+    for hour in hours:
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+        if hour < 11:
+            await relay.drain()
+    first = list(bus.sent)
+    assert await relay.republish(datetime(2026, 9, 1, 9, 0, tzinfo=UTC)) == 2
+    assert await relay.drain() == 3
+    again = bus.sent[len(first) :]
+    assert [message.value for message in again[:2]] == [message.value for message in first[1:]]
+    assert [Envelope.from_bytes(message.value).sequence for message in again] == [2, 3, 4]
     await bus.close()
 
 
@@ -347,6 +369,46 @@ async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobod
     )
     assert await toy.heard(well) == [1]
     assert await inbox.parked() == {"poison": 5}
+
+
+async def test_f34_two_cases_whose_records_have_the_same_bytes_are_both_held(toy: Toy, inbox: Inbox) -> None:
+    """The record of the second one was taken for that of the first, come again after a crash, and dropped."""
+    one, other = uuid4(), uuid4()
+    await inbox.take([Record(TOPIC, 0, 0, str(one), None), Record(TOPIC, 0, 1, str(other), None)])
+    assert await inbox.parked() == {"poison": 2}
+    await inbox.take([Record(TOPIC, 0, 1, str(other), None), event(one, 1), event(other, 1)])
+    assert await inbox.parked() == {"poison": 2, "behind": 2}
+    assert await toy.heard() == []
+
+
+@pytest.mark.parametrize("same_id", [True, False])
+async def test_an_event_whose_place_was_taken_while_it_waited_is_quarantined(
+    toy: Toy, inbox: Inbox, same_id: bool
+) -> None:
+    """It waited on, became poison after a day and held back its case for ever: no replay could apply it."""
+    case, id = uuid4(), uuid4()
+    toy.wait.add((case, 1))
+    await inbox.take([event(case, 1, id=id)])
+    again = event(case, 1, id=id if same_id else uuid4())
+    assert again.value is not None
+    await inbox.take([Record(TOPIC, 0, 1, str(case), again.value.replace(b"2026-08-31", b"2026-08-30"))])
+    toy.wait.clear()
+    await inbox.sweep()
+    assert await toy.heard(case) == [1]
+    assert await inbox.parked() == {"quarantined": 1}
+    await inbox.take([event(case, 2)])
+    assert await toy.heard(case) == [1, 2]
+
+
+async def test_f50_what_a_restored_source_numbers_anew_is_quarantined_until_it_has_caught_up(
+    toy: Toy, inbox: Inbox
+) -> None:
+    """Its database came from last night's backup, the log is ahead: other events under numbers that were heard."""
+    case = uuid4()
+    await inbox.take([event(case, n) for n in (1, 2, 3)])
+    await inbox.take([event(case, 2), event(case, 3), event(case, 4)])
+    assert await toy.heard(case) == [1, 2, 3, 4]
+    assert await inbox.parked() == {"quarantined": 2}
 
 
 async def test_the_same_id_with_another_body_is_quarantined_and_holds_back_nothing(

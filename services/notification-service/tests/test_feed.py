@@ -110,7 +110,7 @@ async def test_a_long_poll_ends_with_the_first_event(school, monkeypatch: pytest
     monkeypatch.setattr(feed, "LOOK_AGAIN", 0.01)
     waiting = asyncio.create_task(read(school, timeout="30"))
     case = await school.issue()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = await waiting
     assert [event["subject"] for event in answer.json()] == [str(case)]
 
@@ -126,7 +126,7 @@ async def test_a_waiting_reader_holds_no_database_connection(school, monkeypatch
 
     monkeypatch.setattr(feed, "_pause", sleep)
     waiting = asyncio.create_task(read(school, timeout="1"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asleep.wait()
     assert school.app.hub.db.engine.pool.checkedout() == 0
     awake.set()

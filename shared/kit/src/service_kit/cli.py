@@ -1,21 +1,25 @@
-"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked``."""
+"""The command line of one service: ``python -m case_service serve|relay|work|migrate|revise|parked|republish``."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 import uvicorn
 
-from service_kit import collector
+from service_kit import collector, fitness
 from service_kit import migrate as migrations
+from service_kit.database import Unavailable
 from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
 from service_kit.protocol import BoundedProtocol
 from service_kit.service import Part, Running, Service
-from service_kit.settings import Settings, load_settings
+from service_kit.settings import Settings, load_settings, stop
 
 GRACE_SECONDS = 10
 
@@ -63,12 +67,36 @@ def run(service: Service) -> None:
 
         _with(service, act)
 
+    @app.command()
+    def republish(
+        since: Annotated[str, typer.Option(help="an instant, such as 2026-09-01T06:00Z")],
+    ) -> None:
+        """Send again what was sent since then, because the broker has lost it. End the relays before the broker is
+        restored, run this, then start them: so each case keeps its order."""
+        instant = _instant(since)
+
+        async def act(running: Running) -> None:
+            if running.relay:
+                typer.echo(f"{await running.relay.republish(instant)} events will be sent again")
+
+        _with(service, act)
+
     app()
+
+
+def _instant(text: str) -> datetime:
+    """An instant with its zone; raises `typer.BadParameter` for anything else."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found
+    raise typer.BadParameter("an instant with its zone is needed, such as 2026-09-01T06:00Z")
 
 
 def _serve(service: Service, part: Part) -> None:
     settings: Settings = load_settings()
     configure(service.name, level=settings.log_level)
+    _with(service, _refuse_unfit)
     app = service.build(settings).app(frozenset({part}))
     collector.settle()
     uvicorn.run(
@@ -82,6 +110,14 @@ def _serve(service: Service, part: Part) -> None:
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+async def _refuse_unfit(running: Running) -> None:
+    """End the process with code 2 if it is not fit to start. A database that is away is waited for elsewhere: the
+    process ends and is started again."""
+    with contextlib.suppress(Unavailable):
+        if faults := await fitness.faults(running):
+            stop(f"{fault.pointer[1:]}: {fault.message}" for fault in faults)
 
 
 def _with(service: Service, act: Any) -> None:

@@ -13,7 +13,7 @@ from service_kit.hub import Hub
 from service_kit.inbox import Inbox
 from service_kit.jobs import Job, every
 
-KEEP_PUBLISHED = timedelta(days=14)  # `relay --republish` can rebuild that much of a lost log
+KEEP_PUBLISHED = timedelta(days=14)  # `republish --since` can rebuild that much of a lost log
 KEEP_RECEIVED = timedelta(days=30)
 KEEP_ANSWERS = timedelta(days=400)
 

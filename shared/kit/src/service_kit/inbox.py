@@ -150,6 +150,11 @@ class _Item:
         return self.envelope.subject if self.envelope else (self.record.key or "")
 
     @property
+    def parked_as(self) -> bytes:
+        """What tells a parked record from another: its key as well, for two cases may get the same bytes."""
+        return hashlib.sha256((self.record.key or "").encode() + b"\n" + self.digest).digest()
+
+    @property
     def pair(self) -> tuple[str, str]:
         assert self.envelope is not None
         return self.envelope.source, self.envelope.subject
@@ -376,7 +381,7 @@ class Inbox:
             upsert(tx, self._parked)
             .values(
                 topic=item.record.topic,
-                digest=item.digest,
+                digest=item.parked_as,
                 subject=item.subject[:200],
                 source=envelope.source if envelope else None,
                 event_id=envelope.id if envelope else None,
@@ -436,17 +441,22 @@ class Inbox:
                     await self._note(tx, [item])
                     await self._react(tx, [item])
             return _Retried.APPLIED
-        except (Defer, _Fault, _Again, Unavailable):
+        except _Fault as fault:
+            if fault.state is State.QUARANTINED:  # its place was taken while it waited: nobody waits for it
+                await self._change(row, state=fault.state, reason=fault.reason)
+            return _Retried.NOT_YET
+        except (Defer, _Again, Unavailable):
             return _Retried.NOT_YET
         except Exception as error:
             log.warning("parked event failed again", error=type(error).__name__)
-            async with self.hub.db.write() as tx:
-                await tx.execute(
-                    update(self._parked)
-                    .where(self._parked.c.position == row.position)
-                    .values(attempts=self._parked.c.attempts + 1, detail=type(error).__name__)
-                )
+            await self._change(row, attempts=row.attempts + 1, detail=type(error).__name__)
             return _Retried.FAILED
+
+    async def _change(self, row: Any, **values: Any) -> None:
+        async with self.hub.db.write() as tx:
+            await tx.execute(
+                update(self._parked).where(self._parked.c.position == row.position).values(**values)
+            )
 
     async def _parked_rows(self, subject: str) -> Sequence[Any]:
         async with self.hub.db.read() as session:

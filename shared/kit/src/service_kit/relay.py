@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -61,6 +62,15 @@ class Relay:
             failpoint("relay.after_mark")
             sent += len(done)
         return sent
+
+    async def republish(self, since: datetime) -> int:
+        """Have everything sent again that was sent since an instant, because the bus has lost it; returns how many events
+        that are. Who has received them knows them by their id; their order is kept if no relay has sent to the bus since
+        the loss."""
+        async with self.db.write() as tx:
+            statement = update(self.outbox).where(self.outbox.c.published_at >= since)
+            done: Any = await tx.execute(statement.values(published_at=None))
+        return int(done.rowcount)
 
     async def backlog(self) -> int:
         """How many events wait to be sent."""
