@@ -249,8 +249,10 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
         return sqlite.insert(table)
     arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
     columns = [Column(name, table.c[name].type) for name in names]
-    given = func.unnest(*arrays).table_valued(*columns, with_ordinality="n").render_derived(name="given")
-    rows = select(*(given.c[name] for name in names)).order_by(given.c.n)
+    given = (
+        func.unnest(*arrays).table_valued(*columns, with_ordinality="nth_row").render_derived(name="given")
+    )
+    rows = select(*(given.c[name] for name in names)).order_by(given.c.nth_row)
     return postgresql.insert(table).from_select(list(names), rows)
 
 
