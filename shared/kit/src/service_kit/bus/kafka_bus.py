@@ -24,6 +24,9 @@ from aiokafka.errors import (
 from service_kit.bus.port import MAX_MESSAGE_BYTES, Message, Record, refuse
 
 log = structlog.get_logger(__name__)
+ANSWERED_WITHIN_MS = 15_000
+"""After which a connection is given up for dead and made anew (aiokafka: 40 s). Longer than a rebalance, in which the broker
+lets members wait for one another up to the session timeout."""
 WILL_COME_AGAIN = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 CONSUMER = {
     "enable_auto_commit": False,
@@ -33,6 +36,7 @@ CONSUMER = {
     "heartbeat_interval_ms": 3_000,
     "max_poll_interval_ms": 300_000,
     "fetch_max_wait_ms": 100,
+    "request_timeout_ms": ANSWERED_WITHIN_MS,
 }
 
 
@@ -53,6 +57,7 @@ class KafkaBus:
                     bootstrap_servers=self.servers,
                     acks="all",
                     enable_idempotence=True,
+                    request_timeout_ms=ANSWERED_WITHIN_MS,
                     linger_ms=0,  # the relay hands over whole batches; waiting for more would only delay a single event
                     max_batch_size=256 * 1024,
                     max_request_size=MAX_MESSAGE_BYTES * 8,
