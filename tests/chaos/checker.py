@@ -334,10 +334,10 @@ def _event_id(request: Mapping[str, Any]) -> str:
 
 
 def nobody_else_was_told(evidence: Evidence) -> Found:
-    """I8: no request to a partner that was not entitled then, by what Liquid Logic had pushed. The 60 s grace begin when
-    notification-service has received the change, if that was later: see `told_on_old_knowledge`."""
+    """I8: no request to a partner that was not entitled then, by what Liquid Logic had pushed, 60 s after a change at
+    the most, whatever had become of the change on its way."""
     partners = {p["name"]: p for p in evidence.load if p["kind"] == "partner"}
-    entitled = _entitled(evidence, known=True)
+    entitled = _entitled(evidence)
     moves = {event["id"]: event for event in evidence.events if event["type"] in MOVES}
     for request in evidence.requests:
         partner, body = partners[request["partner"]], json.loads(request["body"])
@@ -350,23 +350,6 @@ def nobody_else_was_told(evidence: Evidence) -> Found:
             yield Violation("I8", STRANGER, f"{partner['name']} heard {body['type']} of {body['subject']}")
 
 
-def told_on_old_knowledge(evidence: Evidence) -> list[float]:
-    """How late, in seconds, were the requests that came more than 60 s after a partner had ceased to be entitled,
-    because the change was still on its way (a dead consumer, no broker). Counted and printed: the hub cannot take back
-    what it did not know, but nobody shall think it knew at once."""
-    partners = {p["name"]: p for p in evidence.load if p["kind"] == "partner"}
-    entitled = _entitled(evidence)
-    moves = {event["id"] for event in evidence.events if event["type"] in MOVES}
-    late = []
-    for request in evidence.requests:
-        partner, body = partners[request["partner"]], json.loads(request["body"])
-        spans = entitled[body["subject"], partner["partner_kind"], partner["ref"]]
-        ended = [ends for begins, ends in spans if begins <= request["at"]]
-        if ended and body["id"] not in moves and request["at"] > max(ended) + GRACE:
-            late.append(request["at"] - max(ended))
-    return late
-
-
 def _tells_no_more_than_it_may(partner: Mapping[str, Any], body: Mapping[str, Any]) -> Found:
     """A school never learns where a pupil goes, or came from."""
     if partner["partner_kind"] != "school":
@@ -377,40 +360,19 @@ def _tells_no_more_than_it_may(partner: Mapping[str, Any], body: Mapping[str, An
             yield Violation("I8", STRANGER, f"{partner['name']} was told of school {urn}")
 
 
-def _entitled(
-    evidence: Evidence, *, known: bool = False
-) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
-    """When a case was whose: from the moment a snapshot may have taken effect until the next one certainly has; with
-    `known`, until notification-service has received that, if it was later."""
+def _entitled(evidence: Evidence) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
+    """When a case was whose: from the moment a snapshot may have taken effect until the next one certainly has."""
     spans: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     by_case: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for op in sorted(_operations(evidence), key=lambda op: op["at"]):
         if op["route"] and op["case"] and op.get("outcome") != "fail":
             by_case[op["case"]].append(op)
-    learned = _learned(evidence) if known else {}
     for case, pushes in by_case.items():
-        news = iter(learned.get(case, [])[1:])  # of every route but the first
         for push, following in zip(pushes, [*pushes[1:], None], strict=True):
             ends = following.get("done", float("inf")) if following else float("inf")
-            if following and following["route"] != push["route"]:
-                ends = max(ends, next(news, 0))
             for kind in KINDS:
                 spans[case, kind, push["route"][kind]].append((push["at"], ends))
     return spans
-
-
-def _learned(evidence: Evidence) -> dict[str, list[float]]:
-    """When notification-service received the news of each route of a case, in their order."""
-    last: dict[str, list[Any]] = defaultdict(list)
-    learned: dict[str, list[float]] = defaultdict(list)
-    for event in evidence.events:
-        if event["type"] in ROUTED:
-            case = event["subject"]
-            route = _route_after(event, last[case])
-            if [route] != last[case]:
-                last[case] = [route]
-                learned[case].append(evidence.learned.get(event["id"], 0))
-    return learned
 
 
 def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:

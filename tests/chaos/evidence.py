@@ -74,7 +74,6 @@ class Evidence:
     versions: Mapping[str, int] = field(default_factory=dict)
     deliveries: Sequence[Delivery] = ()
     routes: Mapping[str, Mapping[str, tuple[str | None, ...]]] = field(default_factory=dict)
-    learned: Mapping[str, float] = field(default_factory=dict)
     fingerprints: Sequence[str] = ()
     cuts: Sequence[tuple[float, float, float | None]] = ()
     absences: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
@@ -197,10 +196,6 @@ async def read_databases(databases: Mapping[str, str], evidence: Evidence) -> No
             notification, "SELECT id, event_id, partner_id, channel, status, reason FROM delivery"
         )
     ]
-    evidence.learned = {
-        str(row[0]): row[1].timestamp()
-        for row in await rows(notification, "SELECT event_id, received_at FROM inbox")
-    }
     evidence.routes = {
         "notification": await _routes(notification, "SELECT case_id, urn, icb, team FROM case_route"),
         "scheduler": await _routes(scheduler, "SELECT case_id, urn, icb, social_care_team FROM plan"),

@@ -193,6 +193,20 @@ def _b12_poison_skipped() -> None:
     Inbox._park = forget  # type: ignore[method-assign, assignment]
 
 
+def _b13_known_when_the_log_was_read() -> None:
+    """To have read the log to its end is taken for knowing everything, whatever the sender still has in its outbox."""
+    from notification_service import knowledge
+    from service_kit.database import instant
+
+    async def look(hub: Any, horizon: Any) -> None:
+        if not await horizon.bus.lag(horizon.group, [horizon.topic]):
+            async with hub.db.read() as session:
+                at = await instant(session, hub.clock)
+            await knowledge._note(hub, at)
+
+    knowledge.look = look
+
+
 PLANT: dict[str, Callable[[], None]] = {
     "B01": _b01_auto_commit,
     "B02": _b02_watermark,
@@ -206,6 +220,7 @@ PLANT: dict[str, Callable[[], None]] = {
     "B10": _b10_mark_without_token,
     "B11": _b11_last_sequence_forgotten,
     "B12": _b12_poison_skipped,
+    "B13": _b13_known_when_the_log_was_read,
 }
 
 

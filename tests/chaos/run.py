@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.rig.run import Run
 
 from . import evidence as found
-from .checker import DOUBLED, LOST, MISORDERED, STRANGER, Violation, check, told_on_old_knowledge
+from .checker import DOUBLED, LOST, MISORDERED, STRANGER, Violation, check
 from .evidence import Calm, Evidence
 from .journal import Journal
 from .loadgen import Load
@@ -66,7 +66,6 @@ class Report:
     repeated: int = 0
     killed: Counter[str] = field(default_factory=Counter)
     restarted: int = 0
-    late: list[float] = field(default_factory=list)
     slowest_start: float = 0
     healed_in: float | None = None
     cuts: list[Cut] = field(default_factory=list)
@@ -99,11 +98,6 @@ class Report:
             drained = "never" if cut.drained is None else f"{cut.drained:.1f} s after"
             lines.append(
                 f"broker away {cut.ended - cut.began:.0f} s: backlog {cut.backlog} events, drained {drained}"
-            )
-        if self.late:
-            lines.append(
-                f"told on old knowledge, more than 60 s after a change still on its way: {len(self.late)} requests, "
-                f"the latest {max(self.late):.0f} s after"
             )
         if self.refusals:
             commonest = sorted(self.refusals.items(), key=lambda item: -item[1])[:6]
@@ -160,7 +154,7 @@ async def run(
         report.repeated = len(evidence.requests) - len(
             {r["headers"].get("webhook-id") for r in evidence.requests}
         )
-        report.violations, report.late = check(evidence), told_on_old_knowledge(evidence)
+        report.violations = check(evidence)
     report.seconds = time.time() - began
     return report
 
