@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the hub's tests and `make up` need of a Debian machine beyond Python: Java and Maven (Kafka), PostgreSQL,
-# nginx (the gateway), Chromium (the pages' tests). Installs what is missing, as root or by sudo; otherwise says how.
+# nginx (the gateway), Chromium (the pages' tests), docker-compose (which only reads our file: no engine is needed).
+# Installs what is missing, as root or by sudo; otherwise says how.
 set -eu
 
 missing=""
@@ -22,6 +23,7 @@ need postgresql "/usr/lib/postgresql/*/bin/initdb" initdb
 need postgresql-client psql
 need nginx-light nginx
 need chromium chromium chromium-browser google-chrome
+need docker-compose docker-compose
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ]; then

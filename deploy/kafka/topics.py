@@ -163,12 +163,17 @@ async def _visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The topics' settings, once the broker that is asked knows all of them: one that has only just heard of a topic,
+    or not yet, answers with an error code and without any settings."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    return {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in await admin.describe_configs(resources)
-        for resource in answer.resources
-    }
+    while True:
+        found = [one for answer in await admin.describe_configs(resources) for one in answer.resources]
+        for code, _, _, name, _ in found:
+            if code and not for_code(code).retriable:
+                raise TopicMismatch(f"{name}: settings not told: {for_code(code).__name__}")
+        if not any(code for code, *_ in found):
+            return {name: {entry[0]: entry[1] for entry in entries} for _, _, _, name, entries in found}
+        await asyncio.sleep(0.05)
 
 
 def _differences(topic: Topic, found: dict[str, Any], settings: dict[str, str]) -> list[str]:

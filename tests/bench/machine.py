@@ -23,6 +23,7 @@ from deploy.up.ports import free_port
 from tests.rig import kafka, postgres
 from tests.rig.run import Run
 
+from service_kit import collector
 from service_kit.clock import Clock
 from service_kit.service import Running, Service
 from service_kit.settings import Settings
@@ -82,12 +83,14 @@ class Machine:
     async def service(
         self, service: Service, *, sqlite: bool = False, bus: Any = None
     ) -> AsyncIterator[Running]:
-        """A service put together on a new database, migrated; nothing of it runs."""
+        """A service put together on a new database, migrated, in a process set as its own would be; nothing of it
+        runs."""
         folder = self.folder(service.name)
         address = None if sqlite else self.database(service.name)
         options = settings(folder, address)
         running = service.build(options, clock=Clock(TODAY), bus=bus, keys=test_keys())
         await running.migrate()
+        collector.settle()
         try:
             yield running
         finally:

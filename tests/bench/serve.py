@@ -19,6 +19,7 @@ import uvicorn
 from tests.bench.machine import TODAY, settings
 from tests.bench.measure import profiled
 
+from service_kit import collector
 from service_kit.clock import Clock
 from service_kit.logs import configure
 from service_kit.protocol import BoundedProtocol
@@ -73,6 +74,7 @@ def main(which: str, database: str, port: str, folder: str) -> None:
         server_header=False,
         log_config=None,
     )
+    collector.settle()
     with profiled(which):
         Quiet(config).run()
 

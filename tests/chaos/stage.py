@@ -53,6 +53,7 @@ ROLES = {
     "notification": ("serve", "relay", "work"),
     "reporting": ("work",),
 }
+KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "PLANTED")
 RESTART_AFTER = 0.1
 KILLED = -signal.SIGKILL
 
@@ -105,12 +106,13 @@ class Issuer:
 @dataclass
 class Life:
     """One life of a process: from its start to its end, and how it ended. `cause` is "nemesis", a failpoint, or the
-    exit code; `ready` is when it first answered. Seconds since the epoch."""
+    exit code; `ready` is when it first answered, `asked` when it was asked to end. Seconds since the epoch."""
 
     part: str
     started: float
     armed: str | None = None
     ready: float | None = None
+    asked: float | None = None
     ended: float | None = None
     cause: str | None = None
 
@@ -136,6 +138,8 @@ class Part:
         self.port = free_port()
         self.name = f"{self.service}.{self.role}" + (f".{self.replica}" if self.replica > 1 else "")
         self._wanted = True
+        self._free = asyncio.Event()
+        self._free.set()
         self._cause: str | None = None
 
     @property
@@ -144,8 +148,8 @@ class Part:
 
     @property
     def ready(self) -> bool:
-        """Whether it runs and has answered."""
-        return self.pid is not None and self.life.ready is not None
+        """Whether it runs and has answered, and was not asked to end."""
+        return self.pid is not None and self.life.ready is not None and self.life.asked is None
 
     @property
     def url(self) -> str:
@@ -170,9 +174,25 @@ class Part:
             os.killpg(self.pid, signal.SIGCONT)
         self.frozen = False
 
+    def ask_to_end(self) -> None:
+        """SIGTERM it: it may finish what it has begun, and is started again."""
+        if self.pid is not None:
+            self.thaw()
+            self.life.asked = time.time()
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGTERM)
+
+    def hold(self) -> None:
+        """Ask it to end, and do not start it again before `release`."""
+        self._free.clear()
+        self.ask_to_end()
+
+    def release(self) -> None:
+        self._free.set()
+
     async def keep(self) -> None:
         """Run it, again and again, until `end`."""
-        while self._wanted:
+        while await self._free.wait() and self._wanted:
             process = await self._start()
             looking = asyncio.create_task(self._look())
             code = await process.wait()
@@ -185,23 +205,18 @@ class Part:
     def end(self) -> None:
         """Ask it to end, for good."""
         self._wanted = False
-        if self.pid is not None:
-            self.thaw()
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGTERM)
+        self.ask_to_end()
+        self.release()
 
     async def _start(self) -> asyncio.subprocess.Process:
         self._cause = None
-        environment = self.stage.environment(self.service) | {"EHCP_PORT": str(self.port)}
+        environment = self.stage.environment(self.service, self.role) | {"EHCP_PORT": str(self.port)}
         armed = self.stage.arm(self)
         if armed:
             environment["FAILPOINTS"] = armed
         with (self.stage.directory / f"{self.name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                MODULES[self.service],
-                self.role,
+                *command(MODULES[self.service], self.role),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
@@ -226,6 +241,12 @@ class Part:
                 self.life.ready = time.time()
 
 
+def command(*words: str) -> list[str]:
+    """A command of the hub, with the bug planted in it that `PLANTED` names, if one."""
+    planted = ["tests.chaos.planted_bugs"] if os.environ.get("PLANTED") else []
+    return [sys.executable, "-m", *planted, *words]
+
+
 async def answers(port: int) -> bool:
     """Whether a process answers for its health."""
     try:
@@ -246,6 +267,9 @@ class Stage:
     kafka: ApacheKafka
     postgres: PostgresCluster
     broker_link: Proxy
+    """Between everybody and the broker."""
+    database_link: Proxy
+    """Between the APIs and PostgreSQL; workers and relays reach it directly."""
 
     def __init__(self, run: Run, directory: Path, seed: int) -> None:
         self.run, self.directory, self.seed = run, directory, seed
@@ -269,36 +293,40 @@ class Stage:
                 asyncio.to_thread(rig_kafka.own, run, 1, port), asyncio.to_thread(rig_postgres.own, run)
             )
             stack.callback(broker.stop)
-            stack.callback(_end, stage.postgres, directory)
+            stack.callback(stage._end_database)
             if not isinstance(broker, ApacheKafka):
                 raise NoKafka("the crash proof needs Apache Kafka itself: the mock cluster keeps no log")
             stage.kafka = broker
             stage.broker_link = await stack.enter_async_context(
                 Proxy(broker.cluster.proxied_port(), port=port)
             )
+            stage.database_link = await stack.enter_async_context(Proxy(stage.postgres.port))
             await asyncio.gather(broker.provision(PREFIX), stage._prepare_databases())
             stack.push_async_callback(stage.stop)
             yield stage
 
-    async def start(self, senders: int = 1) -> None:
-        """Start every process, of the notification workers so many, and wait until they answer."""
-        for service, roles in ROLES.items():
-            for role in roles:
-                replicas = senders if (service, role) == ("notification", "work") else 1
-                self.parts += [Part(self, service, role, replica) for replica in range(1, replicas + 1)]
+    async def start(self, replicas: int = 1) -> None:
+        """Start so many of every process, and wait until they answer."""
+        self.parts = [
+            Part(self, service, role, replica)
+            for service, roles in ROLES.items()
+            for role in roles
+            for replica in range(1, replicas + 1)
+        ]
         self._tasks = [asyncio.create_task(part.keep(), name=part.name) for part in self.parts]
         async with asyncio.timeout(90):
             while not all(part.ready for part in self.parts if part.role == "serve"):
                 await asyncio.sleep(0.1)
 
-    def environment(self, service: str) -> dict[str, str]:
+    def environment(self, service: str, role: str = "") -> dict[str, str]:
         """The settings of a process of a service, as it starts now."""
-        kept = {
-            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ
-        }
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        database = self.databases[service].replace("postgresql://", "postgresql+asyncpg://")
+        if role == "serve":
+            database = database.replace(f":{self.postgres.port}/", f":{self.database_link.port}/")
         return kept | {
             "PYTHONHASHSEED": "0",
-            "DATABASE_URL": self.databases[service].replace("postgresql://", "postgresql+asyncpg://"),
+            "DATABASE_URL": database,
             "BUS_URL": f"kafka://127.0.0.1:{self.broker_link.port}?prefix={PREFIX}",
             "EHCP_ENVIRONMENT": "test",
             "EHCP_HOST": "127.0.0.1",
@@ -313,7 +341,7 @@ class Stage:
             "EHCP_WRITES_PER_MINUTE": "0",
             "EHCP_READS_PER_MINUTE": "0",
             "EHCP_PUSHES_PER_MINUTE": "0",
-            "EHCP_LOG_LEVEL": "WARNING",
+            "EHCP_LOG_LEVEL": "INFO",
             "FAILPOINTS_SEED": str(self.seed),
         }
 
@@ -325,6 +353,19 @@ class Stage:
         """Every life of every process so far, in the order of their starts."""
         return sorted((life for part in self.parts for life in part.lives), key=lambda life: life.started)
 
+    def of_role(self, role: str) -> list[Part]:
+        """The processes of one role, of all services."""
+        return [part for part in self.parts if part.role == role]
+
+    async def hold(self, role: str) -> list[Part]:
+        """End the processes of a role; they stay away until each is released."""
+        parts = self.of_role(role)
+        for part in parts:
+            part.hold()
+        while any(part.pid is not None for part in parts):
+            await asyncio.sleep(0.05)
+        return parts
+
     async def all_ready(self, patience: float = 90) -> None:
         """Wait until every process answers."""
         async with asyncio.timeout(patience):
@@ -334,10 +375,7 @@ class Stage:
     async def command(self, service: str, *words: str) -> str:
         """Run a command of a service to its end and return what it said."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            MODULES[service],
-            *words,
+            *command(MODULES[service], *words),
             env=self.environment(service),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -363,9 +401,14 @@ class Stage:
             self.databases[service] = url.replace("postgresql+asyncpg://", "postgresql://")
         await asyncio.gather(*(self.command(service, "migrate") for service in MODULES))
 
+    def keep_logs(self) -> None:
+        """Put what broker and database have logged so far (deadlocks, for one) with the logs of the processes."""
+        broker = self.kafka.cluster.directory / "1" / "log"
+        for name, log in (("kafka", broker), ("postgres", self.postgres.directory / "log")):
+            with suppress(OSError):
+                (self.directory / f"{name}.log").write_bytes(log.read_bytes())
 
-def _end(server: PostgresCluster, directory: Path) -> None:
-    """Stop the server; what it logged (deadlocks, for one) is kept with the journals."""
-    with suppress(Exception):
-        server.stop()
-        (directory / "postgres.log").write_bytes((server.directory / "log").read_bytes())
+    def _end_database(self) -> None:
+        self.keep_logs()
+        with suppress(Exception):
+            self.postgres.stop()

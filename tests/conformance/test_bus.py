@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiosqlite
+import pytest
+
 from service_kit.bus import Bus, Consumer, Horizon, Message, Record
 from service_kit.bus.log_bus import LogBus
 
@@ -175,6 +178,32 @@ async def test_a_publish_cut_off_while_it_waited_for_the_lock_leaves_the_log_usa
     assert await bus.publish(some("t", ("a", "3"))) == [None]
     async with bus.consumer("g", ["t"]) as consumer:
         assert by_key(await collect(consumer, 2)) == {"a": ["1", "3"]}
+    await bus.close()
+
+
+async def test_a_publish_cut_off_while_the_log_was_opened_leaves_no_connection_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of the connection answered to an event loop that was closed by then, in the middle of another test."""
+    bus, opening = LogBus(tmp_path / "bus.sqlite3"), asyncio.Event()
+    right = aiosqlite.Connection.executescript
+
+    def noticed(self: aiosqlite.Connection, script: str) -> object:
+        opening.set()
+        return right(self, script)
+
+    monkeypatch.setattr(aiosqlite.Connection, "executescript", noticed)
+    with contextlib.closing(sqlite3.connect(tmp_path / "bus.sqlite3", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        sending = asyncio.create_task(bus.publish(some("t", ("a", "1"))))
+        await opening.wait()
+        sending.cancel()
+        done, _ = await asyncio.wait([sending], timeout=0.1)
+        assert not done  # its thread still waits for the lock, and is waited for
+        other.execute("ROLLBACK")
+    with pytest.raises(asyncio.CancelledError):
+        await sending
     await bus.close()
 
 

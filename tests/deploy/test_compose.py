@@ -112,6 +112,16 @@ def test_the_passwords_of_services_and_roles_agree() -> None:
         assert services["postgres"].environment[variable] == f"other-{short}"
 
 
+def test_6_3_postgres_has_the_connections_that_all_pools_may_want(services: dict[str, Service]) -> None:
+    processes = [s for s in services.values() if s.name.endswith(("-serve", "-relay", "-work"))]
+    told = {int(service.environment["EHCP_DATABASE_PROCESSES"]) for service in processes}
+    assert told == {len(processes)} == {11}
+    assert (
+        services["postgres"].command[-1] == "max_connections=250"
+    )  # 11 processes, up to 14 connections each
+    assert 11 * 14 <= 250 - 3
+
+
 def test_all_processes_of_a_service_have_the_same_settings(services: dict[str, Service]) -> None:
     for short in PACKAGES:
         settings = [s.environment for n, s in services.items() if n.startswith(f"{short}-")]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource
 from deploy.kafka import topics
 from deploy.kafka.topics import Topic, TopicMismatch, bootstrap_of, declared, provision, renamed
 from tests.rig.kafka import Kafka
@@ -86,6 +88,31 @@ async def test_a_topic_that_would_lose_or_reorder_events_is_refused(
     with pytest.raises(TopicMismatch) as refused:
         await provision(broker, [wanted])
     assert str(refused.value) == f"{wanted.name}: {said}"
+
+
+class FreshBroker:
+    """As much of an admin client as tells settings: the broker behind it first answers with these error codes."""
+
+    def __init__(self, *codes: int) -> None:
+        self.codes = [*codes, 0]
+
+    async def describe_configs(self, resources: Sequence[ConfigResource]) -> list[SimpleNamespace]:
+        code = self.codes.pop(0)
+        told = [] if code else [("retention.ms", "-1", False, 1, False, [])]
+        return [SimpleNamespace(resources=[(code, None, 2, resource.name, told) for resource in resources])]
+
+
+async def test_a_broker_that_has_not_heard_of_a_topic_yet_is_asked_again() -> None:
+    """Right after the start of three brokers, one of them answered for topics that another had just created."""
+    unknown_topic = 3
+    settings = await topics._settings(FreshBroker(unknown_topic, unknown_topic), ["ehcp.cases"])
+    assert settings == {"ehcp.cases": {"retention.ms": "-1"}}
+
+
+async def test_a_broker_that_may_not_tell_settings_is_not_asked_for_ever() -> None:
+    not_authorised = 29
+    with pytest.raises(TopicMismatch, match="TopicAuthorizationFailed"):
+        await topics._settings(FreshBroker(not_authorised), ["ehcp.cases"])
 
 
 async def test_no_broker_is_said_in_time() -> None:

@@ -158,6 +158,7 @@ BODYLESS = {
 NO_OWNER = {
     "GET /v1/imports/institutions/{urn}",
     "PUT /v1/sources/liquid-logic/cases/{ref}",
+    "DELETE /v1/sources/liquid-logic/cases/{ref}",
     "GET /v1/measures/{measure_id}/cases",
     "GET /dashboard/measures/{measure_id}",
 }

@@ -51,7 +51,9 @@ class Proxy:
         self.host = host
         self.port = port
         self.connections = 0
+        self.cuts = 0
         self._weather = _Weather()
+        self._stranded: frozenset[asyncio.StreamWriter] = frozenset()
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -73,11 +75,13 @@ class Proxy:
 
     async def heal(self) -> None:
         """Pass everything on; what a dead direction held back goes on its way."""
+        self._stranded = frozenset()
         self._turn(_Weather())
         await self._listen()
 
     async def refuse(self) -> None:
         """Nobody listens any more, and connections that stand are reset."""
+        self._stranded = frozenset()
         self._close()
 
     async def reset(self) -> None:
@@ -93,9 +97,14 @@ class Proxy:
         """One direction is dead, the other passes."""
         await self._become(_Weather(dead=frozenset({dead})))
 
-    async def delay(self, seconds: float, jitter: float = 0) -> None:
-        """Every piece arrives that much later, give or take the jitter; order is kept."""
-        await self._become(_Weather(delay=seconds, jitter=jitter))
+    async def strand(self) -> None:
+        """The connections that stand are dead, and neither end is told; new ones pass (a router that forgot them)."""
+        self._stranded = frozenset(self._writers)
+        await self._become(_Weather())
+
+    async def delay(self, seconds: float, jitter: float = 0, bytes_per_second: float = 0) -> None:
+        """Every piece arrives that much later, give or take the jitter, and that slowly; order is kept."""
+        await self._become(_Weather(delay=seconds, jitter=jitter, rate=bytes_per_second))
 
     async def throttle(self, bytes_per_second: float) -> None:
         """Both directions are that slow."""
@@ -165,9 +174,9 @@ class Proxy:
         self, way: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
     ) -> None:
         while True:
-            await self._alive(way)
+            await self._alive(way, writer)
             piece = await reader.read(65_536)
-            await self._alive(way)
+            await self._alive(way, writer)
             weather = self._weather
             if not piece:
                 writer.write_eof()
@@ -179,9 +188,9 @@ class Proxy:
                 await asyncio.sleep(max(0, weather.delay + random.uniform(-weather.jitter, weather.jitter)))
             await self._send(piece, writer, weather)
 
-    async def _alive(self, way: str) -> None:
+    async def _alive(self, way: str, writer: asyncio.StreamWriter) -> None:
         """Wait until this direction is not dead."""
-        while way in self._weather.dead:
+        while way in self._weather.dead or writer in self._stranded:
             await self._changed.wait()
 
     async def _send(self, piece: bytes, writer: asyncio.StreamWriter, weather: _Weather) -> None:
@@ -203,6 +212,7 @@ class Proxy:
     ) -> None:
         """Break the client's side first, so that no answer can pass, then deliver what is to be delivered."""
         self._turn(_Weather())
+        self.cuts += 1
         _reset(client)
         if weather.cut_at and not weather.deliver:
             raise ConnectionResetError

@@ -155,6 +155,20 @@ async def test_half_up_lets_nothing_reach_the_server(proxy: Proxy, echo: Echo) -
     assert b"question" not in echo.heard
 
 
+async def test_strand_kills_what_stands_unnoticed_and_lets_new_connections_pass(
+    proxy: Proxy, echo: Echo
+) -> None:
+    old = await Client.of(proxy)
+    await old.echo(b"before")
+    await proxy.strand()
+    await old.say(b"lost?")
+    assert await (await Client.of(proxy)).echo(b"new") == b"new"
+    assert await old.hears_nothing()
+    assert b"lost?" not in echo.heard
+    await proxy.heal()
+    assert await asyncio.wait_for(old.reader.readexactly(5), PATIENCE) == b"lost?"
+
+
 async def test_delay_delays_both_ways_and_keeps_order(proxy: Proxy) -> None:
     client = await Client.of(proxy)
     await proxy.delay(0.05, jitter=0.01)
@@ -163,6 +177,14 @@ async def test_delay_delays_both_ways_and_keeps_order(proxy: Proxy) -> None:
     assert time.monotonic() - started >= 0.08
     answers = b"".join([await client.echo(bytes([n])) for n in range(5)])
     assert answers == bytes(range(5))
+
+
+async def test_a_delay_may_be_slow_as_well(proxy: Proxy) -> None:
+    client = await Client.of(proxy)
+    await proxy.delay(0.05, bytes_per_second=20_000)
+    started = time.monotonic()
+    assert len(await client.echo(b"x" * 4_000)) == 4_000
+    assert time.monotonic() - started >= 0.05 + 0.15
 
 
 async def test_throttle_takes_the_time_the_rate_says(proxy: Proxy) -> None:
@@ -192,6 +214,7 @@ async def test_cut_at_loses_the_answer_or_the_question(proxy: Proxy, echo: Echo,
     assert await client.echo(b"INSERT") == b"INSERT"
     await client.say(b"COMMIT")
     assert await client.is_reset()
+    assert proxy.cuts == 1
     other = await Client.of(proxy)
     assert await other.echo(b"next") == b"next"
     if deliver:

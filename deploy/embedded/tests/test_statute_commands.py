@@ -37,8 +37,11 @@ def test_why_says_the_date_the_rule_and_the_reason() -> None:
         "review was concluded (Children and Families Act 2014 s.44(1)), last day included."
     )
     assert "strict reading; the anniversary would give 25 November 2025" in said
-    assert "Step by step:" in said
-    assert "What moves it:" in said
+    assert "  1. Review concluded by 24 November 2025: 12 months starting with 25 November 2024.\n" in said
+    assert "  2. On the anniversary reading, review concluded by 25 November 2025: 12 months after" in said
+    assert "Rule review_annual, law (primary text read), pack england 2026.1." in said
+    assert said.index("What moves it:\n  - a review concluded earlier") < said.index("What does not:\n")
+    assert "  - weekends, bank holidays or school holidays" in said
 
 
 def test_why_as_json_is_the_whole_explanation() -> None:

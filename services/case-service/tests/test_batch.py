@@ -71,15 +71,6 @@ async def test_the_same_batch_again_is_unchanged_throughout(hub: Any, snapshot: 
     assert len(await hub.events()) == 30
 
 
-async def test_two_children_with_one_upn_in_one_batch_are_not_both_taken(
-    hub: Any, snapshot: Any, upn: Any
-) -> None:
-    child = {"upn": upn(7)}
-    out = await hub.batch([snapshot("B-1", child=child), snapshot("B-2", child=child)])
-    assert [line["status"] for line in out] == ["created", "rejected"]
-    assert out[1]["problem"]["errors"][0]["code"] == "duplicate-child"
-
-
 async def test_a_chunk_that_fails_is_taken_line_by_line(
     hub: Any, snapshot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

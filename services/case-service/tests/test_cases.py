@@ -57,15 +57,10 @@ async def test_the_year_taught_at_registration_moves_up_each_september(hub: Any)
     assert (facts["year_group"], facts["phase"]) == (6, "primary_to_secondary")
 
 
-async def test_a_second_case_with_the_same_upn_is_a_conflict(hub: Any, upn: Any) -> None:
-    body = {**BODY, "child": {**BODY["child"], "upn": upn(3)}}  # type: ignore[dict-item]
-    assert (await hub.post("/v1/cases", body)).status_code == 201
-    response = await hub.post("/v1/cases", body)
-    assert (response.status_code, response.json()["errors"][0]["code"]) == (409, "duplicate-child")
-
-
-async def test_a_case_of_another_council_cannot_be_registered(hub: Any) -> None:
-    assert (await hub.post("/v1/cases", {**BODY, "responsible_la": "354"})).status_code == 403
+async def test_a_case_that_another_council_administers_cannot_be_registered(hub: Any) -> None:
+    """Its number would stand in that council's way."""
+    for others in ({"responsible_la": "354"}, {"administering_la": "354"}):
+        assert (await hub.post("/v1/cases", {**BODY, **others})).status_code == 403
     kept = await hub.post("/v1/cases", {**BODY, "responsible_la": "354", "administering_la": "351"})
     assert kept.status_code == 201
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import structlog
 from sqlmodel import select
 
 from case_service import bulk, jobs
@@ -96,3 +97,14 @@ async def test_a_case_that_a_rule_fails_on_harms_no_other(hub: Any, snapshot: An
         await bulk.decide_all(tx, CaseRow.la_code == "351", date(2027, 9, 1), decide, who="test")  # type: ignore[arg-type]
     years = {case["id"]: case["facts"]["academic_year"] for case in [await hub.case(i) for i in ids]}
     assert years == {ids[0]: "2027/28", ids[1]: "2026/27", ids[2]: "2027/28"}
+
+
+async def test_bank_holidays_that_will_be_missing_are_reported_every_day(hub: Any) -> None:
+    """Whatever is published, 2098 is not; 2026 is."""
+    with structlog.testing.capture_logs() as logs:
+        for day in (date(2026, 6, 1), date(2098, 6, 1), date(2098, 11, 2)):
+            await jobs.watch_calendar(hub.app.hub, day)
+    assert [(line["log_level"], line["years"]) for line in logs] == [
+        ("warning", (2098,)),
+        ("warning", (2098, 2099)),
+    ]

@@ -39,7 +39,8 @@ async def a_whole_life(hub: Any, snapshot: Any, upn: str) -> None:
     await hub.post(f"{url}/corrections", correction)
     await hub.post(f"{url}/cease", {"stage": "consult", "notified_on": "2026-09-10"})
     await hub.post(f"{url}/cease", {"notified_on": "2026-09-14", "reason": "2"})
-    registered = {"child": {**child, "upn": None, "sex": "F"}, "responsible_la": "351"}
+    sibling = {**child, "upn": None, "nhs_number": None, "sex": "F"}
+    registered = {"child": sibling, "responsible_la": "351"}
     new = (await hub.post("/v1/cases", registered)).json()
     await hub.post(f"/v1/cases/{new['id']}/plan", {"issued_on": "2026-09-10", "placement": {}})
     hub.app.clock.set(date(2027, 9, 1))

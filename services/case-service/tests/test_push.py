@@ -124,14 +124,6 @@ async def test_a_new_surname_or_a_put_right_birth_date_alone_is_the_same_child(
     assert (case["version"], case["child"]["surname"]) == (4, "Nightjar")
 
 
-async def test_two_references_with_one_upn_are_left_to_a_person(hub: Any, snapshot: Any, upn: Any) -> None:
-    """bad-inputs 3.3: two source ids, one child: never guessed. Twins with their own numbers are fine."""
-    await hub.a_plan(snapshot("LL-1", child={"upn": upn(1)}))
-    response = await hub.push(snapshot("LL-2", child={"upn": upn(1)}))
-    assert (response.status_code, codes(response)) == (409, ["duplicate-child"])
-    assert (await hub.push(snapshot("LL-3", child={"forename": "Ben", "upn": upn(2)}))).status_code == 201
-
-
 @pytest.mark.parametrize("field", ["need_description", "diagnosis", "la_code", "id", "consent"])
 async def test_a_field_that_is_not_mapped_is_refused(hub: Any, snapshot: Any, field: str) -> None:
     """S13, S16, bad-inputs 3.11: nothing of it is stored or repeated."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from notification_service import knowledge
 from notification_service.claims import InFlight, claim
 from notification_service.main import service
 from notification_service.tables import Partner, metadata
@@ -81,7 +82,7 @@ async def test_notices_wait_for_news_and_those_of_a_case_that_is_stuck_for_its_r
     stuck, other = await people.issue(), await people.issue()
     people.app.clock.pass_time(timedelta(seconds=21))
     assert await people.send_as_known() == 0
-    assert (await people.app.client.get("/ready")).json()["notices_held"] == 8
+    assert await knowledge.held(people.app.hub) == 8
     await people.app.deliver_raw("ehcp.cases", str(stuck), b"{ this was a move")
     await people.app.settle()
     await people.send()

@@ -19,7 +19,7 @@ from reporting_service.main import service
 from reporting_service.measures import share
 from service_kit.access import SESSION_COOKIE
 from service_kit.settings import Environment
-from service_kit.testing import Harness, running
+from service_kit.testing import Harness, running, token
 
 
 class Page(HTMLParser):
@@ -201,9 +201,34 @@ async def test_a_program_without_a_token_gets_the_problem_s01(hub: Harness, head
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_school_in_a_browser_is_refused_not_sent_to_sign_in_s10(hub: Harness) -> None:
-    answer = await hub.as_("school", org="900123").get("/dashboard", headers={"Accept": "text/html"})
+async def test_a_school_in_a_browser_is_refused_with_a_page_not_sent_to_sign_in_s10(hub: Harness) -> None:
+    cookie = f"{SESSION_COOKIE}={token('school', org='900123')}"
+    answer = await hub.client.get("/dashboard", headers={"Accept": "text/html", "Cookie": cookie})
     assert answer.status_code == 403
+    found = Page(answer.text)
+    assert "Your role may not do this" in found.text
+    assert "/docs" in [a.get("href") for a in found.all("a")]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/dashboard/measures/K99", 404, "There is nothing here, or nothing that you may see"),
+        ("/dashboard?academic_year=spring", 400, "A query parameter or header is not acceptable"),
+        ("/dashboard?weather=fine", 400, "A query parameter or header is not acceptable"),
+    ],
+)
+async def test_a_person_with_a_wrong_address_gets_a_page(
+    hub: Harness, path: str, status: int, said: str
+) -> None:
+    cookie = f"{SESSION_COOKIE}={token('officer')}"
+    answer = await hub.client.get(path, headers={"Accept": "text/html", "Cookie": cookie})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    found = Page(answer.text)
+    assert said in found.text
+    assert "spring" not in answer.text
+    assert "weather" not in answer.text
 
 
 async def test_the_page_has_its_own_policy_and_is_never_kept(hub: Harness) -> None:

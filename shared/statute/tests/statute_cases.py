@@ -17,7 +17,7 @@ VECTORS = HERE.parents[3] / "shared" / "domain" / "statute-vectors.json"
 
 @dataclass(frozen=True)
 class Case:
-    """A rule, what it is given, and what it must answer with: results or the name of an error."""
+    """A rule, what it is given, and what it must answer with: results, or the error and the fact it names."""
 
     id: str
     rule: str
@@ -29,7 +29,7 @@ class Case:
     unsaid: tuple[str, ...] = ()
 
     def outcome(self, pack: Pack) -> Any:
-        """What the rule answers: its results, or the name of the error it ends in."""
+        """What the rule answers: its results, or the error it ends in as "BadFact: weeks"."""
         try:
             results = evaluate(self.rule, self.given, policy=self.policy, pack=pack)
             if self.said or self.unsaid:
@@ -39,7 +39,8 @@ class Case:
                 return (text, missing, extra) if missing or extra else results
             return results
         except StatuteError as refusal:
-            return type(refusal).__name__
+            fact = getattr(refusal, "fact", None)
+            return f"{type(refusal).__name__}: {fact}" if fact else type(refusal).__name__
 
     @property
     def expected(self) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from statute_cases import Case, InForce, golden, in_force
 
-from send_statute import BadFact, MissingFact, NotInForce, Pack, UnknownRule, evaluate, explain, load_pack
+from send_statute import MissingFact, NotInForce, Pack, UnknownRule, evaluate, explain, load_pack
 from send_statute.pack import pack_from_document
 
 CASES, PERIODS = golden(), in_force()
@@ -59,27 +59,10 @@ def test_a_missing_fact_is_named_with_its_rule(given: dict[str, Any]) -> None:
         evaluate("review_annual", given)
 
 
-@pytest.mark.parametrize("given", ["2025-13-01", "25/11/2024", "20241125", 45000, True, "", "2025-02-29"])
-def test_what_is_no_date_is_refused_with_its_rule_and_fact(given: Any) -> None:
-    with pytest.raises(BadFact, match=r"'review_annual', fact 'anchor'"):
-        evaluate("review_annual", {"anchor": given})
-
-
-@pytest.mark.parametrize("given", [True, 6.0, "six", None])
-def test_what_is_no_whole_number_is_refused(given: Any) -> None:
-    with pytest.raises((BadFact, MissingFact), match="weeks"):
-        evaluate("within_n_weeks_of", {"event": "2026-01-01", "weeks": given})
-
-
 def test_dates_and_iso_text_and_hyphens_give_the_same_answer() -> None:
     assert evaluate("review-annual", {"anchor": date(2024, 11, 25)}) == evaluate(
         "review_annual", {"anchor": "2024-11-25"}
     )
-
-
-def test_a_date_beyond_the_calendar_is_a_refusal_and_no_crash() -> None:
-    with pytest.raises(ValueError, match="review_due_strict"):
-        evaluate("review_annual", {"anchor": "9999-06-01"})
 
 
 # -- mutation ---------------------------------------------------------------------------------------------------

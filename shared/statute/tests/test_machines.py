@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
-from send_statute import IllegalStep, MissingFact, StatuteError, machine, who_is_told
+from send_statute import BadFact, IllegalStep, MissingFact, StatuteError, machine, who_is_told
 
 NAMES = ("case", "plan", "review")
 NOTICE = {"notice_sent": "2026-04-07"}
@@ -97,6 +97,15 @@ ILLEGAL = [
     ("review", "REPORT_SENT", "decide_amend", {"on": "2026-04-07"}, "reg 22(2)"),
     ("review", "DUE", "decide_maintain", {"on": "2026-04-07"}, "reg 20(1)"),
     ("review", "INVITED", "decide_cease", {"on": "2026-04-07", "override_reason": " "}, "reg 20(1)"),
+    ("review", "REPORT_SENT", "decide_cease", {"under_18_not_attending": True}, "reg 29"),
+    ("review", "MEETING_HELD", "decide_cease", {"stopped_attending_unreviewed": True}, "reg 30"),
+    (
+        "review",
+        "LISTED",
+        "decide_cease",
+        {"override_reason": "moved", "under_18_not_attending": True},
+        "reg 29",
+    ),
     ("review", "REPS_OPEN", "finalise", {"on": "2026-04-21", **NOTICE}, "reg 22(2)(c)"),
     ("review", "AN_SENT", "finalise", {}, "reg 22(2)(c)"),
     ("review", "MEETING_HELD", "finalise", {}, "reg 22(2)"),
@@ -210,6 +219,15 @@ def test_a_waiver_lets_the_council_finish_before_the_fifteen_days() -> None:
 def test_a_guard_that_cannot_be_checked_names_the_fact_it_needs() -> None:
     with pytest.raises(MissingFact, match="notice_sent"):
         machine("review").step("REPS_OPEN", "finalise", {"on": "2026-05-20"})
+
+
+@pytest.mark.parametrize("fact", ["on", "draft_served", "day0"])
+@pytest.mark.parametrize("value", ["soon", "2026-02-30", 20260520, datetime.min.replace(tzinfo=UTC)])
+def test_a_fact_that_cannot_be_read_is_named(fact: str, value: Any) -> None:
+    facts = {"on": "2026-06-20", "draft_served": "2026-05-11", "day0": "2026-03-01", fact: value}
+    with pytest.raises(BadFact) as refusal:
+        machine("case").step("REPS_OPEN", "finalise", facts)
+    assert refusal.value.fact == fact
 
 
 def test_a_new_meeting_day_moves_the_timers_that_hang_on_it() -> None:

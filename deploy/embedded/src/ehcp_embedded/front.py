@@ -12,9 +12,10 @@ from ehcp_contracts.pages import templates
 from ehcp_embedded.api_pages import api_pages
 from ehcp_embedded.days import clock_routes
 from ehcp_embedded.pages import catalogue, page
-from service_kit import access
+from service_kit import access, fitness
 from service_kit.access import public
 from service_kit.api import equip, router
+from service_kit.problems import Refusal
 
 if TYPE_CHECKING:
     from ehcp_embedded.host import Host
@@ -66,6 +67,8 @@ def _health(host: Host) -> APIRouter:
     @routes.get("/ready", dependencies=[public()])
     async def ready() -> dict[str, Any]:
         """What each service has waiting or stuck."""
+        if faults := [fault for running in host.services for fault in await fitness.faults(running)]:
+            raise Refusal("unavailable", "See 'errors'.", errors=faults, headers={"Retry-After": "5"})
         return {"services": [await running.health() for running in host.services]}
 
     return routes

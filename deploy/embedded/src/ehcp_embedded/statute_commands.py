@@ -11,6 +11,7 @@ import typer
 
 from send_statute import (
     DEFAULT_POLICY,
+    ExplainedStep,
     Explanation,
     Pack,
     Policy,
@@ -21,8 +22,8 @@ from send_statute import (
     reference_page,
 )
 from send_statute.pack import Input
-from send_statute.reference import SECTIONS, formula
-from send_statute.wording import in_words, joined
+from send_statute.reference import EVIDENCE, SECTIONS, formula
+from send_statute.wording import in_words, joined, spelled_out
 
 # Facts are options of their own ("--last-reviewed 2024-11-25"), and which there are depends on the rule.
 FREE_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -140,20 +141,24 @@ def explanation_as_text(told: Explanation) -> str:
     lines += [f"  {name.replace('_', ' ')}: {in_words(value)}" for name, value in others.items()]
     if others:
         lines.append("")
-    lines += (
-        ["Step by step:", *(f"  {n}. {step.text}" for n, step in enumerate(told.steps, 1))]
-        if told.steps
-        else []
-    )
-    lines += ["What moves it:", *(f"  - {line}" for line in told.moved_by)] if told.moved_by else []
+    if told.steps:
+        lines += ["Step by step:", *(f"  {n}. {_step(step, told)}" for n, step in enumerate(told.steps, 1))]
+    for heading, points in (("What moves it:", told.moved_by), ("What does not:", told.not_moved_by)):
+        lines += [heading, *(f"  - {point}" for point in points)] if points else []
     if told.who_acts:
         lines.append(f"Acts: {joined(list(told.who_acts))}.")
     if told.who_is_told:
         lines.append(f"Is told: {joined(list(told.who_is_told))}.")
     if told.appealable:
         lines.append(f"May be appealed: {told.appealable}.")
-    lines.append(f"Rule {told.rule_id}, {told.force}, evidence {told.evidence}, pack {told.pack_version}.")
+    evidence = joined([EVIDENCE[letter] for letter in told.evidence.split("/")])
+    lines.append(f"Rule {told.rule_id}, {told.force} ({evidence}), pack {told.pack_version}.")
     return "\n".join(lines)
+
+
+def _step(step: ExplainedStep, told: Explanation) -> str:
+    """A step, with its citation where that is not the citation of the whole."""
+    return step.text if step.citation == told.citation else f"{step.text} ({spelled_out(step.citation)})"
 
 
 def _is_cited(name: str, told: Explanation) -> bool:

@@ -9,13 +9,13 @@ from fastapi import Path, Query, Response
 
 from case_service import bodies, commands, imports, pushes, queries, views
 from case_service.domain.case import CaseStatus
-from case_service.sources import LIQUID_LOGIC, SourceCase
+from case_service.sources import LIQUID_LOGIC, PushedCase
 from ehcp_contracts.events import Phase
 from service_kit.access import allow
 from service_kit.api import NDJSON, bulk, router
 from service_kit.context import Ctx
 from service_kit.paging import Page, Paging
-from service_kit.strict import Instant, LaCode, Urn
+from service_kit.strict import Instant, LaCode, QueryInt, Urn
 
 cases = router(tags=["cases"])
 sources = router(tags=["sources"])
@@ -165,12 +165,30 @@ _Ref = Annotated[str, Path(pattern=f"^{bodies.REF.pattern}$", description="the s
 @sources.put(
     "/v1/sources/liquid-logic/cases/{ref}",
     response_model=views.PushResult,
-    responses={201: {"model": views.PushResult}},
+    responses={201: {"model": views.PushResult}, 202: {"model": views.PushResult}},
     dependencies=[allow("cases.push")],
 )
-async def push_case(ref: _Ref, body: SourceCase, ctx: Ctx) -> Response:
+async def push_case(ref: _Ref, body: PushedCase, ctx: Ctx) -> Response:
     """Take a snapshot of a case. Its version decides what is newer, so no If-Match is asked for."""
     return await pushes.push(ctx, LIQUID_LOGIC, ref, body)
+
+
+@sources.delete(
+    "/v1/sources/liquid-logic/cases/{ref}",
+    response_model=views.PushResult,
+    responses={202: {"model": views.PushResult}},
+    dependencies=[allow("cases.push")],
+)
+async def delete_case(
+    ref: _Ref,
+    ctx: Ctx,
+    la: Annotated[LaCode, Query(description="council that administers the case")],
+    version: Annotated[
+        int, QueryInt(1, 2**53 - 1), Query(description="the source's version of the deletion")
+    ],
+) -> Response:
+    """The source has deleted a record. Nothing is deleted here: an open case waits for a person (202)."""
+    return await pushes.delete(ctx, LIQUID_LOGIC, ref, la=la, version=version)
 
 
 @sources.post(
@@ -180,7 +198,8 @@ async def push_case(ref: _Ref, body: SourceCase, ctx: Ctx) -> Response:
     dependencies=[allow("cases.push-batch", idempotency=False), bulk(NDJSON)],
 )
 async def push_batch(ctx: Ctx) -> Response:
-    """Take many snapshots, one JSON document a line; each line is answered, and none harms another."""
+    """Take many snapshots, one JSON document a line; each line is answered, and none harms another. A record deleted in
+    the source is a line with its `ref`, `version`, `responsible_la` and `"deleted": true`."""
     return pushes.push_batch(ctx, LIQUID_LOGIC)
 
 
@@ -190,7 +209,7 @@ async def push_batch(ctx: Ctx) -> Response:
     dependencies=[allow("sources.quarantine")],
 )
 async def list_quarantine(ctx: Ctx, paging: Paging) -> Response:
-    """Snapshots that contradict the register and wait for a person."""
+    """What the source said and the register could not take: which record, why, and where in it."""
     return await queries.list_quarantine(ctx, LIQUID_LOGIC, paging)
 
 

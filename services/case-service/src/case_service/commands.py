@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 from fastapi import Response
+from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service import bodies, views
@@ -13,20 +14,22 @@ from case_service.domain import amendments as amending
 from case_service.domain import ceasing, plan
 from case_service.domain.case import Amendment, Case, Circumstances, Correction, Decision
 from case_service.domain.corrections import correct
-from case_service.store import CASES, amendments_of, circumstances, load, save
+from case_service.domain.identity import numbers
+from case_service.store import CASES, amendments_of, circumstances, holders, load, save
 from case_service.tables import CaseRow
 from ehcp_contracts.events import CeaseReason
 from service_kit.context import Context
 from service_kit.ids import uuid7
-from service_kit.problems import Fault, Refusal
+from service_kit.problems import Refusal
 
 Decide = Callable[[Case, Sequence[Amendment], Circumstances], Decision]
 
 
 async def register(ctx: Context, body: bodies.RegisterCase) -> Response:
-    """Register a case in one of the caller's councils. Raises Refusal: "forbidden" for another council's case."""
-    if not {body.responsible_la, body.administered_by} & ctx.caller.las:
-        raise Refusal("forbidden", "You may register cases of your own council only.")
+    """Register a case that one of the caller's councils administers. Raises Refusal: "forbidden" for another council's
+    case, "conflict" for a child who has an open case there."""
+    if body.administered_by not in ctx.caller.las:
+        raise Refusal("forbidden", "You may register cases that your own council administers only.")
     case = Case(
         id=uuid4(),
         la_code=body.responsible_la,
@@ -39,8 +42,16 @@ async def register(ctx: Context, body: bodies.RegisterCase) -> Response:
         **body.placement.values(),
         taught_year_group=body.taught_year_group,
     )
+    try:
+        return await _register(ctx, case)
+    except IntegrityError:
+        # The same child came twice at once: the other case is stored now, so look again.
+        return await _register(ctx, case)
+
+
+async def _register(ctx: Context, case: Case) -> Response:
     async with ctx.write() as tx:
-        await _refuse_known_upn(tx.session, case)
+        (await holders(tx.session, numbers(case))).claim(None, case)
         where = await circumstances(tx.session, ctx.clock.today(), [case.urn])
         decision = plan.register(case, where)
         await _save(ctx, tx.session, decision)
@@ -165,13 +176,3 @@ async def _visible(ctx: Context, session: AsyncSession, case_id: UUID) -> Case:
 async def _save(ctx: Context, session: AsyncSession, decision: Decision) -> None:
     who = f"{ctx.caller.role}:{ctx.caller.subject}"[:200]
     await save(session, [decision], who=who, today=ctx.clock.today())
-
-
-async def _refuse_known_upn(session: AsyncSession, case: Case) -> None:
-    """Two cases of one council with one UPN are one child entered twice."""
-    if case.upn is None:
-        return
-    same = (CASES.c.upn == case.upn) & (CASES.c.la_code == case.la_code)
-    if await load(session, same):
-        fault = Fault("/child/upn", "duplicate-child", "Another case of this council has the same UPN.")
-        raise Refusal("conflict", errors=[fault])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -9,9 +13,10 @@ from case_service.bulk import decide_all
 from case_service.domain import plan
 from case_service.institutions import InstitutionLine
 from case_service.store import CASES, INSTITUTIONS
-from case_service.streams import Outcome, Results, process
+from case_service.streams import Intake, Outcome, Results, process
 from service_kit.context import Context
 from service_kit.database import upsert
+from service_kit.problems import Refusal, faults
 
 _VALUES = ("name", "kind", "low_age", "high_age", "la_code", "section20_12")
 
@@ -19,14 +24,23 @@ _VALUES = ("name", "kind", "low_age", "high_age", "la_code", "section20_12")
 def load_institutions(ctx: Context) -> Results:
     """Take the register line by line; the results stream back in the order of the lines."""
 
-    async def take(session: AsyncSession, bodies: list[InstitutionLine]) -> list[Outcome]:
+    async def take(session: AsyncSession, bodies: Sequence[InstitutionLine]) -> list[Outcome]:
         statuses = await _upsert(ctx, session, bodies)
         return [{"status": statuses[body.urn]} for body in bodies]
 
-    return Results(process(ctx, InstitutionLine, take, key=lambda body: body.urn, named="urn"))
+    return Results(process(ctx, Intake("urn", _read, lambda body: body.urn, take)))
 
 
-async def _upsert(ctx: Context, session: AsyncSession, bodies: list[InstitutionLine]) -> dict[str, str]:
+def _read(document: Any) -> InstitutionLine:
+    try:
+        return InstitutionLine.model_validate(document)
+    except ValidationError as error:
+        raise Refusal(
+            "validation", errors=faults(error.errors(include_input=False, include_url=False))
+        ) from None
+
+
+async def _upsert(ctx: Context, session: AsyncSession, bodies: Sequence[InstitutionLine]) -> dict[str, str]:
     """Store what is new or differs; returns the status of each URN."""
     sent = {body.urn: body.model_dump(mode="json") for body in bodies}
     query = select(INSTITUTIONS).where(INSTITUTIONS.c.urn.in_(sorted(sent)))

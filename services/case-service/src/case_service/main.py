@@ -50,6 +50,10 @@ service = Service(
     },
     routers=api.routers,
     scopes=queries.SCOPES,
-    jobs=[daily("facts", jobs.refresh_facts), daily("end-plans", jobs.end_plans)],
+    jobs=[
+        daily("facts", jobs.refresh_facts),
+        daily("end-plans", jobs.end_plans),
+        daily("calendar", jobs.watch_calendar),
+    ],
     paths=("/v1/cases", "/v1/imports", "/v1/sources", "/v1/returns"),
 )

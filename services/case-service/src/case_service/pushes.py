@@ -1,26 +1,28 @@
-"""Snapshots from a source system, one at a time or in batches: the same set-based way for both."""
+"""What a source system says of its records, one at a time or in batches: the same set-based way for both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from uuid import UUID, uuid4
 
 from fastapi import Response
-from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from case_service import views
+from case_service import quarantine, views
 from case_service.domain import snapshot as snapshots
 from case_service.domain.case import Amendment, Case, Circumstances, Decision
-from case_service.domain.snapshot import CONFLICTS, Snapshot, conflict
-from case_service.sources import SourceCase, SourceLine, snapshot_of
-from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, load, save
-from case_service.streams import Outcome, Results, process
+from case_service.domain.identity import Holders
+from case_service.domain.snapshot import QUEUED, Deletion, Sent, Snapshot, Unfit
+from case_service.quarantine import Refused
+from case_service.sources import NotRead, SourceCase, read_line, sent
+from case_service.store import CASES, amendments_of, circumstances, holders, load, save
+from case_service.streams import Intake, Outcome, Results, process
 from service_kit.context import Context
-from service_kit.database import among, in_chunks, upsert
+from service_kit.database import among
 from service_kit.ids import uuid7
 from service_kit.problems import Fault, Refusal
 
@@ -30,50 +32,59 @@ Key = tuple[str, str]
 
 @dataclass
 class Known:
-    """What the register holds about the snapshots of one chunk."""
+    """What the register holds about the records of one chunk."""
 
     cases: Mapping[Key, Case]
     amendments: Mapping[UUID, Sequence[Amendment]]
     where: Circumstances
-    upns: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    holders: Holders
 
 
-async def push(ctx: Context, source: str, ref: str, body: SourceCase) -> Response:
-    """Take one snapshot. 201 for a new case, 200 otherwise, also when nothing changed; 409 for a contradiction."""
+async def push(ctx: Context, source: str, ref: str, body: SourceCase | NotRead) -> Response:
+    """Take one snapshot. 201 for a new case, 200 otherwise, also when nothing changed; 202 for one that waits for a
+    person; 409 for a contradiction."""
     _own_source(ctx, source)
-    if body.ref not in (None, ref):
+    if isinstance(body, SourceCase) and body.ref not in (None, ref):
         fault = Fault("/ref", "ref-mismatch", "This is not the reference in the address.")
         raise Refusal("validation", errors=[fault])
-    snapshot = snapshot_of(source, ref, body)
+    return await _push(ctx, sent(source, body, ref=ref))
+
+
+async def delete(ctx: Context, source: str, ref: str, *, la: str, version: int) -> Response:
+    """The source has deleted a record: 202 when a person must decide what becomes of the case, 200 when there is none
+    that is open."""
+    _own_source(ctx, source)
+    return await _push(ctx, Deletion(source, ref, version, la, la))
+
+
+async def _push(ctx: Context, one: Sent) -> Response:
     try:
-        outcome = await _take_one(ctx, snapshot)
+        outcome = await _take_one(ctx, one)
     except IntegrityError:
         # The same new reference came twice at once: the other one is stored now, so look again.
-        outcome = await _take_one(ctx, snapshot)
+        outcome = await _take_one(ctx, one)
     if isinstance(outcome, Refusal):
         raise outcome
-    view = views.PushResult(ref=ref, **outcome)
-    return ctx.answer(201 if view.status == "created" else 200, view, etag=view.version)
+    view = views.PushResult(ref=one.ref, **outcome)
+    status = {"created": 201, "queued": 202}.get(view.status, 200)
+    return ctx.answer(status, view, etag=view.version)
 
 
-async def _take_one(ctx: Context, snapshot: Snapshot) -> Outcome:
+async def _take_one(ctx: Context, one: Sent) -> Outcome:
     async with ctx.db.write() as session:
-        (outcome,) = await _take(ctx, session, [snapshot])
+        (outcome,) = await _take(ctx, session, [one])
     return outcome
 
 
 def push_batch(ctx: Context, source: str) -> Results:
-    """Take many snapshots, line by line; the results stream back in the order of the lines."""
+    """Take many lines; the results stream back in the order of the lines."""
     _own_source(ctx, source)
-
-    async def take(session: AsyncSession, bodies: list[SourceLine]) -> list[Outcome]:
-        return await _take(ctx, session, [snapshot_of(source, body.ref, body) for body in bodies])
-
-    return Results(process(ctx, SourceLine, take, key=_key, named="ref"))
+    intake = Intake("ref", partial(read_line, source), _key, partial(_take, ctx))
+    return Results(process(ctx, intake))
 
 
-def _key(body: SourceLine) -> Key:
-    return (body.administering_la or body.responsible_la, body.ref)
+def _key(one: Sent) -> Key:
+    return (one.la, one.ref)
 
 
 def _own_source(ctx: Context, source: str) -> None:
@@ -82,76 +93,70 @@ def _own_source(ctx: Context, source: str) -> None:
         raise Refusal("not-found")
 
 
-async def _take(ctx: Context, session: AsyncSession, batch: Sequence[Snapshot]) -> list[Outcome]:
-    """Decide and store a chunk in the caller's transaction. Refused snapshots are among the outcomes; those that
-    contradict the register are kept in quarantine."""
+async def _take(ctx: Context, session: AsyncSession, batch: Sequence[Sent]) -> list[Outcome]:
+    """Decide and store a chunk, in which each record comes once, in the caller's transaction. What is refused is among
+    the outcomes, and kept for a person."""
     today = ctx.clock.today()
     known = await _known(session, batch, today)
     decisions: list[Decision] = []
     outcomes: list[Outcome] = []
-    refused: list[tuple[Snapshot, Refusal, UUID | None]] = []
-    for snapshot in batch:
-        case = known.cases.get((snapshot.la, snapshot.ref))
+    taken: list[Sent] = []
+    refused: list[Refused] = []
+    for one in batch:
+        case = known.cases.get(_key(one))
         try:
-            decision = _decide(ctx, snapshot, case, known)
+            decision = _decide(ctx, one, case, known)
         except Refusal as refusal:
-            outcomes.append(refusal)
-            refused.append((snapshot, refusal, case.id if case else None))
+            outcomes.append(_queued(one, case) if _code(refusal) in QUEUED else refusal)
+            refused.append(Refused(one, refusal, case.id if case else None))
         else:
-            decisions.append(decision)
-            outcomes.append(_outcome(snapshot, decision))
+            taken.append(one)
+            outcomes.append(_outcome(one, decision))
+            if decision is not None:
+                decisions.append(decision)
     await save(session, decisions, who=f"{ctx.caller.role}:{ctx.caller.subject}"[:200], today=today)
-    await _settle_quarantine(session, decisions)
-    await _quarantine(session, refused)
+    await quarantine.keep(session, taken, refused)
     return outcomes
 
 
-async def _known(session: AsyncSession, batch: Sequence[Snapshot], today: date) -> Known:
-    keys = {(s.la, s.ref) for s in batch}
-    refs, las = sorted({ref for _, ref in keys}), sorted({la for la, _ in keys})
-    sources = {s.source for s in batch}
+async def _known(session: AsyncSession, batch: Sequence[Sent], today: date) -> Known:
+    refs, las = sorted({one.ref for one in batch}), sorted({one.la for one in batch})
+    sources = sorted({one.source for one in batch})
     found = await load(
         session,
         CASES.c.source.in_(sources) & CASES.c.source_la.in_(las) & among(session, CASES.c.source_ref, refs),
     )
     cases = {(c.source_la or "", c.source_ref or ""): c for c in found}
-    moving = _moving(found, batch)
-    where = await circumstances(
-        session, today, [*(s.mapped["urn"] for s in batch), *(case.urn for case in found)]
+    arrived = [one for one in batch if isinstance(one, Snapshot)]
+    moving = [case.id for one in arrived if (case := cases.get(_key(one))) and _moves(case, one)]
+    urns = [*(one.mapped["urn"] for one in arrived), *(case.urn for case in found)]
+    return Known(
+        cases,
+        await amendments_of(session, moving),
+        await circumstances(session, today, urns),
+        await holders(session, [number for one in arrived for number in one.numbers]),
     )
-    upns = await _upns(session, [s.mapped["upn"] for s in batch if s.mapped["upn"]])
-    return Known(cases, await amendments_of(session, moving), where, upns)
-
-
-def _moving(found: Sequence[Case], batch: Sequence[Snapshot]) -> list[UUID]:
-    """The cases whose amendments matter: only where the source's notice date moved. A chunk has each key once."""
-    sent = {(s.la, s.ref): s for s in batch}
-    pairs = ((case, sent.get((case.source_la or "", case.source_ref or ""))) for case in found)
-    return [case.id for case, snapshot in pairs if snapshot and _moves(case, snapshot)]
 
 
 def _moves(case: Case, snapshot: Snapshot) -> bool:
+    """Whether the amendments of the case matter: only where the source's notice date moved."""
     before = (case.source_mapped or {}).get("notice_sent_on")
     return bool(snapshot.mapped["notice_sent_on"] != before)
 
 
-async def _upns(session: AsyncSession, upns: Sequence[str]) -> dict[tuple[str, str], UUID]:
-    found: dict[tuple[str, str], UUID] = {}
-    for some in in_chunks(upns):
-        rows = await session.execute(
-            select(CASES.c.la_code, CASES.c.upn, CASES.c.id).where(among(session, CASES.c.upn, some))
-        )
-        found |= {(la, upn): case_id for la, upn, case_id in rows}
-    return found
-
-
-def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -> Decision:
+def _decide(ctx: Context, one: Sent, case: Case | None, known: Known) -> Decision | None:
+    """What follows from what was sent; None where nothing does."""
     # The council that keeps the case, for the reference is its own: nobody takes another council's number.
-    if ctx.caller.las and snapshot.la not in ctx.caller.las:
+    if ctx.caller.las and one.la not in ctx.caller.las:
         raise Refusal("forbidden", "This system may push cases of its own council only.")
+    if isinstance(one, Unfit):
+        raise one.refusal
+    if isinstance(one, Deletion):
+        snapshots.deleted(case, one)
+        return None
     if case is None:
         decision = snapshots.first(
-            snapshot,
+            one,
             known.where,
             case_id=uuid4(),
             amendment_id=uuid7(),
@@ -159,72 +164,30 @@ def _decide(ctx: Context, snapshot: Snapshot, case: Case | None, known: Known) -
         )
     else:
         own = known.amendments.get(case.id, ())
-        decision = snapshots.newer(case, snapshot, own, known.where, amendment_id=uuid7())
-    _one_child(decision.after, known)
+        decision = snapshots.newer(case, one, own, known.where, amendment_id=uuid7())
+    known.holders.claim(case, decision.after)
     return decision
 
 
-def _one_child(case: Case, known: Known) -> None:
-    """Two references with one UPN are one child entered twice, or two children mixed up: for a person to settle."""
-    if case.upn is None:
-        return
-    holder = known.upns.setdefault((case.la_code, case.upn), case.id)
-    if holder != case.id:
-        raise conflict("duplicate-child", "/child/upn")
+def _code(refusal: Refusal) -> str:
+    return next((fault.code for fault in refusal.errors), refusal.slug)
 
 
-def _outcome(snapshot: Snapshot, decision: Decision) -> Outcome:
+def _outcome(one: Sent, decision: Decision | None) -> Outcome:
+    if decision is None:
+        return _result(one, "unchanged", None)
     status = "created" if decision.before is None else "updated" if decision.changes else "unchanged"
+    return _result(one, status, decision.after)
+
+
+def _queued(one: Sent, case: Case | None) -> Outcome:
+    return _result(one, "queued", case)
+
+
+def _result(one: Sent, status: str, case: Case | None) -> Outcome:
     return {
         "status": status,
-        "case_id": str(decision.after.id),
-        "version": decision.after.version,
-        "source_version": snapshot.version,
+        "case_id": str(case.id) if case else None,
+        "version": case.version if case else None,
+        "source_version": one.version,
     }
-
-
-async def _settle_quarantine(session: AsyncSession, accepted: Sequence[Decision]) -> None:
-    """A snapshot that fits settles the older ones of its case that did not."""
-    taken = {(d.after.source_la, d.after.source_ref): d.after.source_version or 0 for d in accepted}
-    held = QUARANTINE.c
-    refs = sorted({ref for _, ref in taken if ref})
-    query = select(held.id, held.source_la, held.ref, held.version).where(
-        held.source.in_(sorted({d.after.source for d in accepted if d.after.source})),
-        among(session, held.ref, refs),
-        held.settled_at.is_(None),
-    )
-    rows = (await session.execute(query)).all()
-    ids = [row.id for row in rows if row.version < taken.get((row.source_la, row.ref), 0)]
-    if ids:
-        now = session.info["clock"].now()
-        await session.execute(update(QUARANTINE).where(held.id.in_(ids)).values(settled_at=now))
-
-
-async def _quarantine(
-    session: AsyncSession, refused: Sequence[tuple[Snapshot, Refusal, UUID | None]]
-) -> None:
-    """Keep what contradicts the register; the same snapshot again is counted, not kept twice."""
-    now = session.info["clock"].now()
-    for snapshot, refusal, case_id in refused:
-        code = next((fault.code for fault in refusal.errors), refusal.slug)
-        if refusal.slug != "conflict" or code not in CONFLICTS:
-            continue
-        values = {
-            "id": uuid7(),
-            "source": snapshot.source,
-            "source_la": snapshot.la,
-            "la_code": snapshot.mapped["la_code"],
-            "ref": snapshot.ref,
-            "version": snapshot.version,
-            "code": code,
-            "digest": snapshot.digest,
-            "mapped": dict(snapshot.mapped),
-            "case_id": case_id,
-            "times": 1,
-            "received_at": now,
-            "last_at": now,
-        }
-        statement = upsert(session, QUARANTINE).values(values)
-        unique = ["source", "source_la", "ref", "version", "code", "digest"]
-        again = {"times": QUARANTINE.c.times + 1, "last_at": now, "settled_at": None}
-        await session.execute(statement.on_conflict_do_update(index_elements=unique, set_=again))

@@ -12,6 +12,7 @@ from fastapi import Response
 from sqlalchemy import ColumnElement, RowMapping, and_, false, or_, select, true
 
 from case_service import views
+from case_service.domain.snapshot import DELETED
 from case_service.store import (
     AMENDMENTS,
     CASES,
@@ -22,7 +23,7 @@ from case_service.store import (
     amendment_of,
     case_of,
 )
-from case_service.tables import CaseRow, InstitutionRow, QuarantineRow
+from case_service.tables import OPEN, CaseRow, InstitutionRow, QuarantineRow
 from service_kit.access import Caller, Predicate, Scopes
 from service_kit.context import Context
 from service_kit.paging import PageRequest
@@ -57,10 +58,9 @@ SCOPES: Scopes = {
     },
     # The register of institutions is public knowledge.
     InstitutionRow: dict.fromkeys(Predicate, _everything),
+    # Held for the council in whose system the record is kept: nobody else can put it right, or need know of it.
     QuarantineRow: {
-        Predicate.own_la: lambda caller: (
-            QUARANTINE.c.la_code.in_(sorted(caller.las)) | QUARANTINE.c.source_la.in_(sorted(caller.las))
-        ),
+        Predicate.own_la: lambda caller: QUARANTINE.c.source_la.in_(sorted(caller.las)),
         Predicate.own_school: _nothing,
     },
 }
@@ -160,11 +160,13 @@ async def read_institution(ctx: Context, urn: str) -> Response:
 
 
 async def list_quarantine(ctx: Context, source: str, paging: PageRequest) -> Response:
-    """Snapshots of a source that contradict the register and are not settled, oldest first."""
+    """What a source said and was not taken, oldest first, until it is settled: by something newer from the source, or, of
+    a record deleted there, by the end of the plan."""
     order = (QUARANTINE.c.received_at, QUARANTINE.c.id)
     query = select(QUARANTINE).where(
         QUARANTINE.c.source == source,
         QUARANTINE.c.settled_at.is_(None),
+        or_(QUARANTINE.c.code != DELETED, QUARANTINE.c.case_id.in_(select(CASES.c.id).where(OPEN))),
         ctx.visible(QuarantineRow),
         paging.after(*order),
     )

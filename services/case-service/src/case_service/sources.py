@@ -1,15 +1,21 @@
-"""Liquid Logic: the mapping of its case snapshots. Only what is named here is taken; anything else is refused."""
+"""Liquid Logic: the mapping of its case snapshots. Only what is named here is taken; anything else is refused, and the
+record it was about stays known, so that somebody can see what is missing from the register."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from case_service.bodies import AcademicYear, Child, Need, PartyRef, PlacementIn, Ref, YearGroup
-from case_service.domain.snapshot import Snapshot
+from case_service.domain.snapshot import Deletion, Sent, Snapshot, Unfit
 from ehcp_contracts.events import CeaseReason
+from service_kit.problems import Refusal, faults
 from service_kit.strict import Body, BoundedInt, IsoDate, LaCode, OdsCode, StrictEnum, fault
 
 LIQUID_LOGIC = "liquid-logic"
@@ -43,11 +49,14 @@ class SourcePlan(Body):
         return self
 
 
+Version = Annotated[int, BoundedInt(1, 2**53 - 1)]
+
+
 class SourceCase(Body):
     """One version of a case. The source counts `version` up; it decides which of two snapshots is newer."""
 
     ref: Ref | None = Field(default=None, description="the reference; in a PUT it may be left to the address")
-    version: Annotated[int, BoundedInt(1, 2**53 - 1)]
+    version: Version
     child: Child
     responsible_la: LaCode
     administering_la: LaCode | None = None
@@ -65,6 +74,73 @@ class SourceLine(SourceCase):
     """A line of a batch: the same, with its reference."""
 
     ref: Ref
+
+
+class SourceRecord(Body):
+    """Which version of which record something is about, whatever else is said of it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    ref: Ref
+    version: Version
+    responsible_la: LaCode
+    administering_la: LaCode | None = None
+
+    @property
+    def la(self) -> str:
+        return self.administering_la or self.responsible_la
+
+
+class SourceDeletion(SourceRecord):
+    """A line of a batch about a record that the source has deleted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deleted: Literal[True]
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A document that the mapping refuses, and why."""
+
+    document: Any
+    refusal: Refusal
+
+
+def attempt(document: Any, read: Callable[[Any], Any]) -> Any:
+    """What `read` makes of a document, or why it cannot."""
+    try:
+        return read(document)
+    except ValidationError as error:
+        found = faults(error.errors(include_input=False, include_url=False))
+        return NotRead(document, Refusal("validation", errors=found))
+
+
+PushedCase = Annotated[SourceCase, WrapValidator(attempt)]
+"""The body of a push: what cannot be read arrives as `NotRead`, so that it is kept as a line of a batch would be."""
+
+
+def read_line(source: str, document: Any) -> Sent:
+    """What a line of a batch says. Raises Refusal if it cannot be read and does not say which record it is about."""
+    deletion = isinstance(document, dict) and "deleted" in document
+    body = attempt(document, (SourceDeletion if deletion else SourceLine).model_validate)
+    if isinstance(body, SourceDeletion):
+        return Deletion(source, body.ref, body.version, body.la, body.responsible_la)
+    return sent(source, body)
+
+
+def sent(source: str, body: SourceCase | NotRead, *, ref: str | None = None) -> Sent:
+    """What was pushed, under the reference of the address if there is one. Raises Refusal as `read_line` does."""
+    if isinstance(body, SourceCase):
+        return snapshot_of(source, ref or body.ref or "", body)
+    if not isinstance(body.document, dict):
+        raise body.refusal
+    which = attempt(body.document | ({"ref": ref} if ref else {}), SourceRecord.model_validate)
+    if isinstance(which, NotRead):
+        raise body.refusal
+    content = {name: value for name, value in body.document.items() if name not in ("ref", "version")}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Unfit(source, which.ref, which.version, which.la, which.responsible_la, digest, body.refusal)
 
 
 def snapshot_of(source: str, ref: str, body: SourceCase) -> Snapshot:

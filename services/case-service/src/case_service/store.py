@@ -24,9 +24,18 @@ from case_service.domain.case import (
     Circumstances,
     Decision,
 )
-from case_service.tables import AmendmentRow, CaseRow, ChangeRow, CorrectionRow, InstitutionRow, QuarantineRow
+from case_service.domain.identity import NUMBERS, Holders, Number
+from case_service.tables import (
+    OPEN,
+    AmendmentRow,
+    CaseRow,
+    ChangeRow,
+    CorrectionRow,
+    InstitutionRow,
+    QuarantineRow,
+)
 from ehcp_contracts.events import Facts
-from service_kit.database import in_chunks, upsert
+from service_kit.database import among, in_chunks, upsert
 from service_kit.ids import uuid7
 from service_kit.outbox import Outgoing, publish_all
 
@@ -87,13 +96,29 @@ async def circumstances(session: AsyncSession, today: date, urns: Iterable[str |
     return Circumstances(today, ages)
 
 
+async def holders(session: AsyncSession, numbers: Sequence[Number]) -> Holders:
+    """Which open cases of these councils have these numbers."""
+    held: list[tuple[Number, UUID]] = []
+    las = sorted({number.la for number in numbers})
+    for kind in NUMBERS:
+        column = CASES.c[kind]
+        for some in in_chunks(sorted({number.value for number in numbers if number.kind == kind})):
+            query = select(CASES.c.administering_la, column, CASES.c.id)
+            rows = await session.execute(
+                query.where(among(session, column, some), among(session, CASES.c.administering_la, las), OPEN)
+            )
+            held += [(Number(la, kind, value), case_id) for la, value, case_id in rows]
+    return Holders(held)
+
+
 async def save(session: AsyncSession, decisions: Sequence[Decision], *, who: str, today: date) -> None:
     """Store decisions and publish their events: a handful of statements however many there are."""
     now = session.info["clock"].now()
+    # First what changed: a new case may have a number that an old one gave up.
+    await _update_cases(session, [d for d in decisions if d.before is not None and d.after != d.before], now)
     new = [_row(d.after) | {"created_at": now, "updated_at": now} for d in decisions if d.before is None]
     if new:
         await session.execute(insert(CASES), new)
-    await _update_cases(session, [d for d in decisions if d.before is not None and d.after != d.before], now)
     await _record(session, decisions, who, now, today)
     await _save_amendments(session, [a for d in decisions for a in d.amendments])
     await _save_corrections(session, decisions, who, now)

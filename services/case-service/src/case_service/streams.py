@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import structlog
-from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -17,12 +16,11 @@ from case_service.bodies import REF
 from service_kit.api import NDJSON, Line, ndjson
 from service_kit.context import Context
 from service_kit.database import Unavailable
-from service_kit.problems import Refusal, faults, problem_document
-from service_kit.strict import Body
+from service_kit.problems import Refusal, problem_document
 
 log = structlog.get_logger(__name__)
 CHUNK = 500
-B = TypeVar("B", bound=Body)
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,19 @@ class Item(Generic[B]):
 
 Outcome = dict[str, Any] | Refusal
 """What became of an item: the fields of its result line, or why it was refused."""
+Take = Callable[[AsyncSession, Sequence[B]], Awaitable[list[Outcome]]]
+"""Stores the bodies of a chunk in the transaction it is given; one outcome for each, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake(Generic[B]):
+    """What the lines of a request are and what is done with them: the field that identifies a line, how its parsed JSON
+    is read (which may refuse), what may come once in a chunk only, and how a chunk is stored."""
+
+    named: str
+    read: Callable[[Any], B]
+    key: Callable[[B], Hashable]
+    take: Take[B]
 
 
 class Results(StreamingResponse):
@@ -50,16 +61,14 @@ class Results(StreamingResponse):
         await self.stream_response(send)
 
 
-def read(line: Line, model: type[B], named: str) -> Item[B]:
-    """Validate a line; the refusal never repeats the input."""
+def _read(line: Line, intake: Intake[B]) -> Item[B]:
     if line.refusal is not None:
         return Item(line.number, refusal=line.refusal)
-    name = _name(line.value, named)
+    name = _name(line.value, intake.named)
     try:
-        return Item(line.number, model.model_validate(line.value), name=name)
-    except ValidationError as error:
-        found = faults(error.errors(include_input=False, include_url=False))
-        return Item(line.number, refusal=Refusal("validation", errors=found), name=name)
+        return Item(line.number, intake.read(line.value), name=name)
+    except Refusal as refusal:
+        return Item(line.number, refusal=refusal, name=name)
 
 
 def _name(value: Any, named: str) -> str | None:
@@ -68,38 +77,31 @@ def _name(value: Any, named: str) -> str | None:
     return found if isinstance(found, str) and REF.fullmatch(found) else None
 
 
-async def chunks(
-    lines: AsyncIterator[Line], model: type[B], key: Callable[[B], Hashable], *, named: str
-) -> AsyncIterator[list[Item[B]]]:
+async def _chunks(lines: AsyncIterator[Line], intake: Intake[B]) -> AsyncIterator[list[Item[B]]]:
     """Items in chunks of up to `CHUNK`; a key that comes again begins a new chunk, so order within a key holds."""
     held: list[Item[B]] = []
     keys: set[Hashable] = set()
     async for line in lines:
-        item = read(line, model, named)
-        held_as = key(item.body) if item.body is not None else None
-        if len(held) >= CHUNK or (held_as is not None and held_as in keys):
+        item = _read(line, intake)
+        key = intake.key(item.body) if item.body is not None else None
+        if len(held) >= CHUNK or (key is not None and key in keys):
             yield held
             held, keys = [], set()
         held.append(item)
-        if held_as is not None:
-            keys.add(held_as)
+        if key is not None:
+            keys.add(key)
     if held:
         yield held
 
 
-Take = Callable[[AsyncSession, list[B]], Awaitable[list[Outcome]]]
-"""Stores the bodies of a chunk in the transaction it is given; one outcome for each, in order."""
-
-
-async def process(
-    ctx: Context, model: type[B], take: Take[B], *, key: Callable[[B], Hashable], named: str
-) -> AsyncIterator[bytes]:
-    """Read the request's lines, take them a chunk to a transaction, and answer each in its place. `named` is the field
-    that identifies a line."""
-    async for items in chunks(ndjson(ctx.request), model, key, named=named):
-        outcomes = await _guarded(ctx, items, take)
+async def process(ctx: Context, intake: Intake[B]) -> AsyncIterator[bytes]:
+    """Read the request's lines, take them a chunk to a transaction, and answer each in its place."""
+    async for items in _chunks(ndjson(ctx.request), intake):
+        outcomes = await _guarded(ctx, items, intake.take)
         lines = zip(items, outcomes, strict=True)
-        yield b"".join(_result(item, outcome, named, ctx.settings.public_url) for item, outcome in lines)
+        yield b"".join(
+            _result(item, outcome, intake.named, ctx.settings.public_url) for item, outcome in lines
+        )
 
 
 async def _guarded(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -21,6 +21,16 @@ class Base(SQLModel, registry=registry(metadata=metadata)):
     metadata = metadata
 
 
+OPEN = text("status <> 'ceased'")
+"""A case that has not ended. As text, so that SQLite uses the partial indexes: it looks for the very same words."""
+
+
+def _one_child(number: str) -> Index:
+    """No two open cases that one council administers have the same number."""
+    name = f"uq_cases_administering_la_{number}"
+    return Index(name, "administering_la", number, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
+
+
 class CaseRow(Base, table=True):
     """One child's case; the columns are those of `domain.case.Case`, which says what they mean."""
 
@@ -30,6 +40,8 @@ class CaseRow(Base, table=True):
         CheckConstraint("urn IS NULL OR setting IS NULL", name="one_place"),
         CheckConstraint("version >= 1", name="version"),
         Index("ix_cases_updated_at_id", "updated_at", "id"),
+        _one_child("upn"),
+        _one_child("nhs_number"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -48,7 +60,7 @@ class CaseRow(Base, table=True):
     forename: str = Field(max_length=120)
     birth_date: date
     sex: str = Field(max_length=1)
-    upn: str | None = Field(default=None, max_length=13, index=True)
+    upn: str | None = Field(default=None, max_length=13)
     nhs_number: str | None = Field(default=None, max_length=10)
     postcode: str | None = Field(default=None, max_length=8)
     primary_need: str | None = Field(default=None, max_length=4)
@@ -156,8 +168,8 @@ class InstitutionRow(Base, table=True):
 
 
 class QuarantineRow(Base, table=True):
-    """A snapshot that contradicts the register; repeats are counted, not stacked. It is settled when the source has
-    sent a newer one that fits."""
+    """What a source said of a record and was not taken, with the first reason (`code`, and where: `pointer`); repeats are
+    counted, not stacked. It is settled when the source has said something newer of that record."""
 
     __tablename__ = "quarantine"
     __table_args__ = (
@@ -172,6 +184,7 @@ class QuarantineRow(Base, table=True):
     ref: str = Field(max_length=64)
     version: int = Field(sa_type=BigInteger)
     code: str = Field(max_length=40)
+    pointer: str = Field(default="", max_length=200)
     digest: str = Field(max_length=64)
     mapped: dict[str, Any] = Field(sa_type=json_type())
     case_id: UUID | None = Field(default=None, foreign_key="cases.id")

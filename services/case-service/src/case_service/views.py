@@ -140,13 +140,14 @@ class InstitutionView(View):
 
 
 class QuarantineView(View):
-    """A snapshot that a person must look at: which record, why, how often it came."""
+    """A snapshot that a person must look at: which record, why (`code`) and where in it (`pointer`), how often it came."""
 
     id: UUID
     source: str
     ref: str
     version: int
     code: str
+    pointer: str
     case_id: UUID | None
     times: int
     received_at: datetime
@@ -154,13 +155,13 @@ class QuarantineView(View):
 
 
 class PushResult(View):
-    """What became of a snapshot: `created`, `updated` or `unchanged`."""
+    """What became of a snapshot: `created`, `updated`, `unchanged`, or `queued` for a person to settle."""
 
     ref: str
     status: str
-    case_id: UUID
-    version: int
-    """The version of the case, as in its ETag."""
+    case_id: UUID | None
+    version: int | None
+    """The version of the case, as in its ETag; none where there is no case."""
     source_version: int
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from service_kit import access, problems
+from service_kit import access, fitness, problems
 from service_kit.api import equip, router
 from service_kit.context import Answered
 from service_kit.database import Unavailable
@@ -68,6 +68,8 @@ def _health(running: Running) -> Any:
 
     @routes.get("/ready", dependencies=[access.public()], include_in_schema=False)
     async def ready() -> dict[str, Any]:
+        if faults := await fitness.faults(running):
+            raise Refusal("unavailable", "See 'errors'.", errors=faults, headers={"Retry-After": "5"})
         return await running.health()
 
     @routes.get("/metrics", dependencies=[access.public()], include_in_schema=False)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
 import uvicorn
 
+from service_kit import collector, fitness
 from service_kit import migrate as migrations
+from service_kit.database import Unavailable
 from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
 from service_kit.protocol import BoundedProtocol
 from service_kit.service import Part, Running, Service
-from service_kit.settings import Settings, load_settings
+from service_kit.settings import Settings, load_settings, stop
 
 GRACE_SECONDS = 10
 
@@ -68,9 +71,11 @@ def run(service: Service) -> None:
 def _serve(service: Service, part: Part) -> None:
     settings: Settings = load_settings()
     configure(service.name, level=settings.log_level)
-    running = service.build(settings)
+    _with(service, _refuse_unfit)
+    app = service.build(settings).app(frozenset({part}))
+    collector.settle()
     uvicorn.run(
-        running.app(frozenset({part})),
+        app,
         host=settings.host,
         port=settings.port,
         http=BoundedProtocol,
@@ -80,6 +85,14 @@ def _serve(service: Service, part: Part) -> None:
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+async def _refuse_unfit(running: Running) -> None:
+    """End the process with code 2 if it is not fit to start. A database that is away is waited for elsewhere: the
+    process ends and is started again."""
+    with contextlib.suppress(Unavailable):
+        if faults := await fitness.faults(running):
+            stop(f"{fault.pointer[1:]}: {fault.message}" for fault in faults)
 
 
 def _with(service: Service, act: Any) -> None:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
 NOTIFY_AFTER = 0.002
+OVERFLOW = 4  # connections beyond the pool, for a moment
 # SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no connection left.
 AWAY = ("08", "57P", "53300")
 
@@ -110,7 +111,8 @@ class Database:
         self.clock = clock or Clock()
         self.source, self.topic, self.public_url = source, topic, public_url.rstrip("/")
         self.on_publish: list[Callable[[], None]] = []
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": 4}
+        self.connections = pool + OVERFLOW  # at most, on PostgreSQL
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
             options["connect_args"] = {"timeout": 5, "command_timeout": 60}

@@ -1,8 +1,8 @@
 """The inbox: what a service does with other services' events, exactly once in effect and in order per case.
 
 An event's effect, the note that it was received, and the events the effect publishes are one transaction; the
-position on the bus is committed after it. A batch is taken in one transaction; when anything in it fails, the same
-batch is taken again event by event, so that only the event at fault, and the later ones of its case, are parked.
+position on the bus is committed after it. A batch is taken in one transaction; when anything in it fails, it is taken
+again in halves, down to the event at fault: only that one, and the later ones of its case, are parked.
 
 `last_received` (per source and case) is kept for ever: it still recognises a replay when the inbox rows are pruned.
 """
@@ -137,9 +137,10 @@ class _Again(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A record as read: an envelope and event, or the fault found in it."""
+    """A record as read: an envelope and event, or the fault found in it. `digest` tells bytes from others of one id."""
 
     record: Record
+    digest: bytes
     envelope: Envelope | None = None
     event: Event | None = None
     fault: _Fault | None = None
@@ -152,10 +153,6 @@ class _Item:
     def pair(self) -> tuple[str, str]:
         assert self.envelope is not None
         return self.envelope.source, self.envelope.subject
-
-    @property
-    def digest(self) -> bytes:
-        return hashlib.sha256(self.record.value or b"").digest()
 
 
 @dataclass
@@ -199,13 +196,18 @@ class Inbox:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Apply or park every record; returns when all of them are safe in the database."""
-        items = [_read(record) for record in records]
-        if any(item.fault for item in items) or not await self._whole(items):
-            for item in items:
-                await self._single(item)
+        await self._take([_read(record) for record in records])
+
+    async def _take(self, items: list[_Item]) -> None:
+        if len(items) == 1:
+            await self._single(items[0])
+        elif items and not await self._whole(items):
+            middle = len(items) // 2
+            await self._take(items[:middle])
+            await self._take(items[middle:])
 
     async def _whole(self, items: list[_Item]) -> bool:
-        """The batch in one transaction; False if it must be taken event by event."""
+        """The batch in one transaction; False if it must be taken in parts."""
         try:
             async with self.hub.db.write() as tx, _budget():
                 picture = await self._picture(tx, items)
@@ -331,14 +333,12 @@ class Inbox:
         if not rows:
             return
         dialect = dialect_of(tx)
-        for chunk in in_chunks(rows):
-            fresh = await tx.execute(_note_received(self._inbox, dialect, *rows[0]), many(tx, chunk))
-            if len(fresh.all()) < len(chunk):
-                raise _Again
+        fresh = await tx.execute(_note_received(self._inbox, dialect, *rows[0]), many(tx, rows))
+        if len(fresh.all()) < len(rows):
+            raise _Again
         newest = {(row["source"], row["subject"]): row["sequence"] for row in rows}
         values = [{"source": s, "subject": c, "sequence": n} for (s, c), n in sorted(newest.items())]
-        for chunk in in_chunks(values):
-            await tx.execute(_note_newest(self._last, dialect), many(tx, chunk))
+        await tx.execute(_note_newest(self._last, dialect), many(tx, values))
 
     async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
         received = [
@@ -499,24 +499,29 @@ def _note_newest(table: Table, dialect: str) -> Any:
 
 def _read(record: Record) -> _Item:
     """Parse a record, tolerantly; what cannot be read becomes a fault, never an exception."""
+    digest = hashlib.sha256(record.value or b"").digest()
+
+    def faulty(reason: str, envelope: Envelope | None = None) -> _Item:
+        return _Item(record, digest, envelope, fault=_Fault(reason))
+
     if record.value is None:
-        return _Item(record, fault=_Fault("tombstone"))
+        return faulty("tombstone")
     try:
         envelope = Envelope.from_bytes(record.value)
     except ValidationError as error:
         unreadable = any(
             e["type"] in ("json_invalid", "json_type") for e in error.errors(include_input=False)
         )
-        return _Item(record, fault=_Fault("unparseable" if unreadable else "envelope"))
+        return faulty("unparseable" if unreadable else "envelope")
     if not envelope.type.startswith(OWN_PREFIX):
-        return _Item(record)
+        return _Item(record, digest)
     if record.key != envelope.subject:
-        return _Item(record, fault=_Fault("key-mismatch"))
+        return faulty("key-mismatch")
     if envelope.type not in EVENTS:
-        return _Item(record, envelope, fault=_Fault("unknown-type"))
+        return faulty("unknown-type", envelope)
     if suspicious_fields(envelope.data):
-        return _Item(record, envelope, fault=_Fault("schema"))
+        return faulty("schema", envelope)
     try:
-        return _Item(record, envelope, envelope.event())
+        return _Item(record, digest, envelope, envelope.event())
     except ValidationError:
-        return _Item(record, envelope, fault=_Fault("schema"))
+        return faulty("schema", envelope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -82,10 +83,12 @@ async def differences(db: Database, metadata: MetaData) -> list[object]:
 
 async def is_current(db: Database, package: str, metadata: MetaData) -> bool:
     """Whether the database stands at the newest revision this code knows."""
-    head = ScriptDirectory.from_config(_config(package, metadata)).get_current_head()
-    found: list[str | None] = []
-    async with db.engine.connect() as connection:
-        await connection.run_sync(
-            lambda c: found.append(MigrationContext.configure(c).get_current_revision())
-        )
-    return found[0] == head
+    async with db.read() as session:
+        connection = await session.connection()
+        found = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+    return found == _head(package, metadata)
+
+
+@cache
+def _head(package: str, metadata: MetaData) -> str | None:
+    return ScriptDirectory.from_config(_config(package, metadata)).get_current_head()

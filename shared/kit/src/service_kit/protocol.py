@@ -1,11 +1,12 @@
-"""uvicorn's HTTP/1.1 protocol, with bounds while the head of a request is still being read.
+"""uvicorn's HTTP/1.1 protocol, with bounds while a request is still arriving.
 
-uvicorn itself would keep headers of any size, and answer what is not HTTP in plain text. Used as
-``uvicorn.run(app, http=BoundedProtocol)``.
+uvicorn itself would keep headers of any size, answer what is not HTTP in plain text, and wait for ever for the rest of
+a request. Used as ``uvicorn.run(app, http=BoundedProtocol)``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from http import HTTPStatus
 
@@ -21,14 +22,36 @@ class HeadTooLarge(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses an oversized head with 431 and anything that is not HTTP with 400, as problems, and closes."""
+    """Refuses an oversized head with 431 and anything that is not HTTP with 400, as problems, and closes. A request
+    that arrives slower than `slowest` bytes in `patience` seconds is cut off (S82)."""
 
+    patience, slowest = 20.0, 2000
+    _arrived = 0  # bytes since the last look
+    _is_arriving = True  # a new connection owes its first request
     _slug = "bad-parameter"
     _size = 0  # of the headers that are complete
     _unread = 0  # bytes received since the last request's end, while this head is incomplete
     _in_head = True
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._next_look = self.loop.call_later(self.patience, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next_look.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """Whoever is slow because we do not read is not to blame."""
+        if self._is_arriving and self._arrived < self.slowest and not self.flow.read_paused:
+            self.transport.close()
+            return
+        self._arrived = 0
+        self._next_look = self.loop.call_later(self.patience, self._look)
+
     def data_received(self, data: bytes) -> None:
+        self._is_arriving = True
+        self._arrived += len(data)
         self._unread += len(data)
         super().data_received(data)
         # The parser holds back an unfinished line, so one endless header shows only here.
@@ -41,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_head, self._unread = True, 0
+        self._in_head, self._unread, self._is_arriving = True, 0, False
         super().on_message_complete()
 
     def on_message_begin(self) -> None:

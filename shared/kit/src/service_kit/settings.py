@@ -60,6 +60,10 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("BUS_URL", "bus_url"), description="None: the SQLite log"
     )
     database_pool: int = Field(default=10, ge=1, le=200, description="connections per process")
+    database_processes: int = Field(
+        default=1, ge=1, le=1000, description="processes of the hub that share the PostgreSQL server"
+    )
+    disk_floor_mb: int = Field(default=1000, ge=0, description="less room on the disk: not ready")
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     public_url: str = "http://localhost:8000"
@@ -186,8 +190,8 @@ _HARMLESS = frozenset(
         "go_live",
         "today",
     }
-    | {"writes_per_minute", "reads_per_minute", "pushes_per_minute", "stale_after", "docs", "log_level"}
-    | {"database_pool"}
+    | {"writes_per_minute", "reads_per_minute", "pushes_per_minute", "docs", "log_level", "database_pool"}
+    | {"database_processes", "disk_floor_mb", "stale_after"}
 )
 
 S = TypeVar("S", bound=Settings)

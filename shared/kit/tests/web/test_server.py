@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -137,3 +138,50 @@ async def test_keep_alive_and_pipelined_requests_are_each_answered(port: int) ->
     last = f"GET /things/{ID} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n".encode()
     answers = await talk(port, POST + b"content-length: 2\r\n\r\n{}" + one + last)
     assert answers.count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /things HTTP/1.1\r\nhost: h\r\n", POST + b'content-length: 200\r\n\r\n{"a":'],
+    ids=["nothing", "half a head", "half a body"],
+)
+async def test_s82_a_request_that_does_not_arrive_is_cut_off(
+    port: int, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "patience", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    writer.close()
+
+
+async def test_s82_a_dripping_body_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedProtocol, "patience", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST + b"content-length: 100000\r\n\r\n")
+    cut_off = asyncio.create_task(reader.read())
+    drips = 0
+    while not cut_off.done() and drips < 3_000:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b" ")
+        drips += 1
+        await asyncio.wait({cut_off}, timeout=0.01)
+    assert cut_off.done()
+    assert await cut_off == b""
+    writer.close()
+
+
+async def test_s82_a_client_between_requests_is_not_cut_off(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "patience", 0.2)
+    monkeypatch.setattr(BoundedProtocol, "slowest", 1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /things/{ID} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
+    idle = asyncio.create_task(reader.read())
+    await asyncio.wait({idle}, timeout=1.0)  # five looks; uvicorn's own patience between requests is 5 s
+    assert not idle.done()
+    idle.cancel()
+    writer.close()

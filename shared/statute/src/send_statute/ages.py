@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from reprlib import repr as shortened
 
 _ACADEMIC_YEAR = re.compile(r"(\d{4})/(\d{2})", re.ASCII)
 _SEPTEMBER = 9
@@ -34,5 +35,5 @@ def academic_year_start(year: str) -> int:
     """The calendar year in which an academic year such as "2026/27" starts."""
     match = _ACADEMIC_YEAR.fullmatch(year)
     if not match or (int(match[1]) + 1) % 100 != int(match[2]):
-        raise ValueError(f"{year!r} is not an academic year such as '2026/27'")
+        raise ValueError(f"must be an academic year such as 2026/27, not {shortened(year)}")
     return int(match[1])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from send_statute.interpret import Run, Traced
 from send_statute.operations import OPERATIONS, is_day
-from send_statute.pack import Pack, Rule
-from send_statute.wording import day_in_words, in_words, to_iso
+from send_statute.pack import SLOT, Pack, Sentence
+from send_statute.wording import in_words, joined, spelled_out, to_iso
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class CitedDate:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedStep:
-    """One step of the reckoning in plain English, with the rule it follows and what it gave."""
+    """One step of the reckoning in plain English, with what it gave and, beside the words, the rule it follows."""
 
     name: str
     text: str
@@ -73,6 +73,9 @@ class Explanation:
     """Every date among the results; the items of a list as "interims.1", "interims.2", …"""
     steps: tuple[ExplainedStep, ...]
     moved_by: tuple[str, ...]
+    """What would move the dates."""
+    not_moved_by: tuple[str, ...]
+    """What does not, though it might be thought to."""
     open_points: tuple[str, ...]
     text: str
     who_acts: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ class Explanation:
             "cited": {name: cited.to_dict() for name, cited in self.cited.items()},
             "steps": [step.to_dict() for step in self.steps],
             "moved_by": list(self.moved_by),
+            "not_moved_by": list(self.not_moved_by),
             "open_points": list(self.open_points),
             "text": self.text,
             "who_acts": list(self.who_acts),
@@ -108,7 +112,8 @@ def explanation(run: Run, pack: Pack) -> Explanation:
     rule = run.rule
     last = {traced.name: traced for traced in run.trace}
     results = run.results()
-    open_points = [*_open_points(rule, run, last), *_unknown_planning(run.trace)]
+    open_points = [*_said(rule.open_points, run, last), *_unknown_planning(run.trace)]
+    moved_by, not_moved_by = _moved_by(run, last)
     return Explanation(
         rule_id=rule.id,
         title=rule.title,
@@ -120,9 +125,10 @@ def explanation(run: Run, pack: Pack) -> Explanation:
         results=results,
         cited=dict(_cited(results, last)),
         steps=tuple(_steps(run.trace)),
-        moved_by=_moved_by(rule, run),
+        moved_by=moved_by,
+        not_moved_by=not_moved_by,
         open_points=tuple(dict.fromkeys(open_points)),
-        text=_text(rule, run, last, open_points),
+        text=_text(run, last, open_points),
         who_acts=rule.who_acts,
         who_is_told=rule.who_is_told,
         appealable=rule.appealable,
@@ -153,30 +159,40 @@ def _label(traced: Traced) -> str:
     return label or traced.name.replace("_", " ").capitalize()
 
 
+_RUNS_ON = re.compile(r"\b(by|on|until|from|to|before|than|the|with)$")
+
+
+def _words(traced: Traced, value: Any) -> str:
+    """ "Decision notified by 12 November 2025: 4 weeks after …", or "Days late: 3, days by which …"."""
+    label, said = _label(traced), in_words(value)
+    before, after = (" ", ": ") if _RUNS_ON.search(label) else (": ", ", ")
+    return f"{label}{before}{said}" + (f"{after}{traced.how}" if traced.how not in ("", said) else "")
+
+
 def _sentence(traced: Traced, value: Any) -> str:
-    how = f", {traced.how}" if traced.how else ""
-    return f"{_label(traced)}: {in_words(value)}{how} ({traced.rule.citation})."
+    return f"{_words(traced, value)} ({spelled_out(traced.rule.citation)})."
 
 
 def _steps(trace: list[Traced] | tuple[Traced, ...]) -> list[ExplainedStep]:
-    """Every step in the order in which it ran, the steps of called rules before the step that called them."""
+    """The steps that gave something in the order in which they ran, those of called rules before the calling step."""
     steps: list[ExplainedStep] = []
     for traced in trace:
         inner = [t for t in traced.inner if t.name != traced.step.take]
         steps += _steps(inner)
-        text = _sentence(traced, traced.value)
-        steps.append(ExplainedStep(traced.name, text, traced.rule.id, traced.rule.citation, traced.value))
+        if traced.value is not None:
+            text = f"{_words(traced, traced.value)}."
+            steps.append(ExplainedStep(traced.name, text, traced.rule.id, traced.rule.citation, traced.value))
     return steps
 
 
-def _open_points(rule: Rule, run: Run, last: Mapping[str, Traced]) -> list[str]:
-    points = [
-        _fill(point.say, rule, run, last)
-        for point in rule.open_points
-        if all(run.values.get(name) in wanted for name, wanted in point.when)
+def _said(sentences: Iterable[Sentence], run: Run, last: Mapping[str, Traced]) -> list[str]:
+    """Those that hold. One that speaks of a value not known here ("the anniversary would give none") says nothing."""
+    filled = [
+        _fill(one.say, run, last)
+        for one in sentences
+        if all(run.values.get(name) in wanted for name, wanted in one.when)
     ]
-    # A point that speaks of a value which is not known here ("the anniversary would give none") says nothing.
-    return [point for point in points if point]
+    return [text for text in filled if text]
 
 
 def _unknown_planning(trace: list[Traced] | tuple[Traced, ...]) -> list[str]:
@@ -193,55 +209,52 @@ def _unknown_planning(trace: list[Traced] | tuple[Traced, ...]) -> list[str]:
     return points
 
 
-def _moved_by(rule: Rule, run: Run) -> tuple[str, ...]:
-    if not rule.results:
-        return ()
-    own = [_fill(line, rule, run, {}) for line in rule.moved_by]
-    if not own:
-        own = [
-            f"another day for {run.meanings[fact.name]} (here {in_words(run.values[fact.name])})"
+def _moved_by(run: Run, last: Mapping[str, Traced]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What would move the dates of a rule, and what does not."""
+    rule = run.rule
+    moved = _said(map(Sentence, rule.moved_by), run, last)
+    not_moved = _said(map(Sentence, rule.not_moved_by), run, last)
+    if not moved:
+        moved = [
+            f"another day on which {run.meanings[fact.name]} (here {in_words(run.values[fact.name])})"
             for fact in rule.inputs
             if fact.type in ("date", "instant") and run.values[fact.name] is not None
         ]
-    counts = {t.step.op for t in _all(run.trace) if t.step.op}
-    if rule.force != "policy" and any(is_day(v) for v in run.results().values()):
-        if any(OPERATIONS[op].needs_holidays for op in counts - {"planning_day"}):
-            own.append("a bank holiday proclaimed within the working days counted")
+    if rule.force != "policy" and any(is_day(value) for value in run.results().values()):
+        counted = {traced.step.op for traced in _all(run.trace) if traced.step.op} - {"planning_day"}
+        if any(OPERATIONS[op].needs_holidays for op in counted):
+            moved.append("a bank holiday proclaimed within the working days counted")
+            not_moved.append("school holidays")
         else:
-            own.append("not moved by weekends, bank holidays or school holidays")
-    return tuple(own)
+            not_moved.append("weekends, bank holidays or school holidays")
+    return tuple(moved), tuple(not_moved)
 
 
 def _all(trace: list[Traced] | tuple[Traced, ...]) -> list[Traced]:
     return [item for traced in trace for item in (traced, *_all(traced.inner))]
 
 
-def _text(rule: Rule, run: Run, last: Mapping[str, Traced], open_points: list[str]) -> str:
-    said = _fill(rule.says, rule, run, last) if rule.says else ""
-    if not said:
-        said = _default_text(rule, run, last)
+def _text(run: Run, last: Mapping[str, Traced], open_points: list[str]) -> str:
+    said = " ".join(_said(run.rule.says, run, last)) or _results_in_turn(run, last)
     if open_points:
         said += " Open: " + "; ".join(open_points) + "."
     return said
 
 
-def _default_text(rule: Rule, run: Run, last: Mapping[str, Traced]) -> str:
-    results = run.results()
+def _results_in_turn(run: Run, last: Mapping[str, Traced]) -> str:
+    rule, results = run.rule, run.results()
     told = [
         _sentence(last[name], value) for name, value in results.items() if value is not None and name in last
     ]
     if told:
-        return " ".join(told[:2])
+        return " ".join(told)
     if results:
-        names = " or ".join(name.replace("_", " ") for name in results)
-        return f"{rule.title}: there is no {names} on these facts ({rule.citation})."
-    return f"{rule.title}: {rule.duty} ({rule.citation})."
+        names = joined([name.replace("_", " ") for name in results], "or")
+        return f"{rule.title}: there is no {names} on these facts ({spelled_out(rule.citation)})."
+    return f"{rule.title}: {rule.duty} ({spelled_out(rule.citation)})."
 
 
-_SLOT = re.compile(r"\{([a-z0-9_]+)(?:\.(how|meaning))?\}")
-
-
-def _fill(template: str, rule: Rule, run: Run, last: Mapping[str, Traced]) -> str:
+def _fill(template: str, run: Run, last: Mapping[str, Traced]) -> str:
     """Fill {name}, {name.how}, {fact.meaning} and {citation}; empty if a name it speaks of has no value."""
     unknown = False
 
@@ -249,16 +262,16 @@ def _fill(template: str, rule: Rule, run: Run, last: Mapping[str, Traced]) -> st
         nonlocal unknown
         name, part = match[1], match[2]
         if name == "citation":
-            return rule.citation
+            return spelled_out(run.rule.citation)
         if part == "meaning":
-            return run.meanings.get(name, name)
+            return run.meanings[name]
         if part == "how":
             traced = last.get(name)
             unknown = unknown or traced is None or not traced.how
             return traced.how if traced else ""
         value = run.values.get(name)
         unknown = unknown or value is None
-        return day_in_words(value) if is_day(value) else in_words(value)
+        return in_words(value)
 
-    filled = _SLOT.sub(slot, template)
+    filled = SLOT.sub(slot, template)
     return "" if unknown else filled

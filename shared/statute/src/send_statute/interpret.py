@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from send_statute.errors import BadFact, PackError, StatuteError
+from send_statute.errors import BadFact, StatuteError
 from send_statute.facts import read_facts, setting
 from send_statute.holidays import BankHolidays
 from send_statute.operations import OPERATIONS, Operation
@@ -174,10 +174,8 @@ def _planned(rule: Rule, step: Step, pack: Pack) -> _Planned:
         own = {fact.name for fact in rule.inputs} | {s.set for s in rule.steps}
         wanted = (fact.name for fact in pack.rule(step.rule).inputs)
         read += [(name, ("name", name)) for name in wanted if name in own and name not in given]
-    elif step.op in OPERATIONS:
-        operation = OPERATIONS[step.op]
     else:
-        raise PackError(f"{rule.id}.{step.set}: unknown operation {step.op!r}")
+        operation = OPERATIONS[step.op]
     plain = [(key, name) for key, (kind, name) in read if kind == "name" and not name.startswith("policy.")]
     constants = {key: value for key, (kind, value) in read if kind == "value"}
     done = {key for key, _ in plain} | constants.keys()

@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from send_statute.errors import IllegalStep, MissingFact, MissingHolidayYear, PackError, StatuteError
+from send_statute.errors import BadFact, IllegalStep, MissingFact, MissingHolidayYear, PackError, StatuteError
 from send_statute.facts import read_day
 from send_statute.holidays import BankHolidays
 from send_statute.interpret import Setting, run_rule
@@ -97,7 +97,7 @@ class Machine:
         """Take a step. `facts` hold dates as `date` or ISO text; "on" is the day of the step.
 
         Raises `IllegalStep` if the step is not open or a guard refuses it, `MissingFact` if a guard cannot be
-        checked for want of a fact.
+        checked for want of a fact, `BadFact` if a fact it looks at cannot be read.
         """
         row = next((s for s in self.steps if s["event"] == event and state in s["from"]), None)
         if row is None:
@@ -205,7 +205,10 @@ def _holds(asking: str, guard: Mapping[str, Any], facts: Mapping[str, Any], with
     when = guard.get("fact", "on")
     if when not in facts:
         raise MissingFact(asking, when)
-    day = read_day(facts[when])
+    try:
+        day = read_day(facts[when])
+    except (ValueError, OverflowError) as problem:
+        raise BadFact(asking, when, str(problem)) from None
     if not is_day(result):
         raise MissingFact(asking, guard["take"])
     return day >= result if guard.get("not_before") else day <= result

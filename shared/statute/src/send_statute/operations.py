@@ -6,9 +6,10 @@ result not known, so that "no meeting yet" gives "no limit from the meeting yet"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from inspect import signature
 from typing import Any, TypeGuard
 
 from send_statute import ages, clock, counting
@@ -16,7 +17,7 @@ from send_statute.errors import MissingHolidayYear
 from send_statute.holidays import BankHolidays
 from send_statute.policy import check_under5_interval
 from send_statute.terms import Closure, planning_day
-from send_statute.wording import counted, in_words, joined
+from send_statute.wording import MONTHS, WEEKDAYS, counted, in_words, joined, month_in_words
 
 Words = Callable[[Mapping[str, Any]], str]
 
@@ -30,6 +31,15 @@ class Operation:
     words: Words
     takes_none: bool = False
     needs_holidays: bool = False
+
+    def refuses(self, names: Iterable[str]) -> str:
+        """Why it cannot be run with arguments of these names; empty if it can."""
+        calendar = (None,) if self.needs_holidays else ()
+        try:
+            signature(self.run).bind(*calendar, **dict.fromkeys(names))
+        except TypeError as problem:
+            return str(problem)
+        return ""
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -54,34 +64,47 @@ def _op(
 
 # -- periods ---------------------------------------------------------------------------------------------------
 
+
+def _cut_short(event: Any, months: Any, *, back: bool = False) -> str:
+    """Says so where the month reached has no such day: " (there is no 31 February 2026)"."""
+    if not is_day(event):
+        return ""
+    reached, exists = counting.corresponding_date(event, -months if back else months)
+    return "" if exists else f" (there is no {event.day} {month_in_words(reached)})"
+
+
 _op(
     "within_n_weeks_of",
     counting.within_n_weeks_of,
-    lambda a: f"{counted(a['weeks'], 'week')} after {in_words(a['event'])}, that day not counted",
+    lambda a: f"{counted(a['weeks'], 'week')} after {in_words(a['event'])}, not counting that day",
 )
 _op(
     "within_n_days_of",
     counting.within_n_days_of,
-    lambda a: f"{counted(a['days'], 'day')} after {in_words(a['event'])}, that day not counted",
+    lambda a: f"{counted(a['days'], 'day')} after {in_words(a['event'])}, not counting that day",
 )
 _op(
     "within_n_months_of",
     counting.within_n_months_of,
-    lambda a: f"{counted(a['months'], 'month')} after {in_words(a['event'])}, by the corresponding date",
+    lambda a: (
+        f"{counted(a['months'], 'month')} after {in_words(a['event'])}{_cut_short(a['event'], a['months'])}"
+    ),
 )
 _op(
     "n_days_beginning_with",
     counting.n_days_beginning_with,
-    lambda a: f"{counted(a['days'], 'day')} of which {in_words(a['event'])} is the first",
+    lambda a: f"{counted(a['days'], 'day')}, counting {in_words(a['event'])} as day 1",
 )
 _op(
     "period_months_starting_with",
     counting.period_months_starting_with,
-    lambda a: f"{counted(a['months'], 'month')} starting with {in_words(a['event'])}",
+    lambda a: (
+        f"{counted(a['months'], 'month')} starting with {in_words(a['event'])}{_cut_short(a['event'], a['months'])}"
+    ),
 )
 _op("before", counting.before, "the last day before {limit}")
-_op("by", counting.by, "by {limit}, that day included")
-_op("same_day", counting.by, "the same day, {limit}")
+_op("by", counting.by, "{limit}")
+_op("same_day", counting.by, "{limit}")
 _op(
     "at_least_n_days_before",
     counting.at_least_n_days_before,
@@ -90,7 +113,9 @@ _op(
 _op(
     "at_least_n_months_before",
     counting.at_least_n_months_before,
-    lambda a: f"at least {counted(a['months'], 'month')} before {in_words(a['target'])}, counted backwards",
+    lambda a: (
+        f"at least {counted(a['months'], 'month')} before {in_words(a['target'])}{_cut_short(a['target'], a['months'], back=True)}"
+    ),
 )
 _op(
     "days_after",
@@ -101,24 +126,42 @@ _op(
     "every_n_months",
     counting.every_n_months,
     lambda a: (
-        f"every {counted(a['months'], 'month')} from {in_words(a['anchor'])}, while under "
+        f"every {counted(a['months'], 'month')} from {in_words(a['anchor'])}, in less than "
         f"{counted(a['below_months'], 'month')} and before {in_words(a['before_day'])}"
         if a["months"]
         else "switched off"
     ),
 )
-_op("day_in_year", counting.day_in_year, "a fixed day of {year}")
-_op("last_weekday_of_month", counting.last_weekday_of_month, "the last such weekday of the month in {year}")
+
+
+def _of_year(year: Any) -> str:
+    return f" {year}" if isinstance(year, int) else f" of the {in_words(year)}"
+
+
+_op(
+    "day_in_year",
+    counting.day_in_year,
+    lambda a: f"{a['day']} {MONTHS[a['month'] - 1]}{_of_year(a['year'])}",
+)
+_op(
+    "last_weekday_of_month",
+    counting.last_weekday_of_month,
+    lambda a: f"the last {WEEKDAYS[a['weekday']]} of {MONTHS[a['month'] - 1]}{_of_year(a['year'])}",
+)
 
 
 def _days(month_days: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((int(day[:2]), int(day[3:])) for day in month_days)
 
 
+def _fixed_days(month_days: tuple[str, ...]) -> str:
+    return joined([f"{day} {MONTHS[month - 1]}" for month, day in _days(month_days)], "or")
+
+
 _op(
     "first_of_days_on_or_after",
     lambda event, month_days: counting.first_of_days_on_or_after(event, _days(month_days)),
-    "the first of the fixed days on or after {event}",
+    lambda a: f"the first {_fixed_days(a['month_days'])} on or after {in_words(a['event'])}",
 )
 
 
@@ -139,7 +182,7 @@ _op(
 _op(
     "within_n_working_days_of",
     lambda holidays, event, days: holidays.within_n_working_days_of(event, days),
-    lambda a: f"{counted(a['days'], 'working day')} after {in_words(a['event'])}, that day not counted",
+    lambda a: f"{counted(a['days'], 'working day')} after {in_words(a['event'])}, not counting that day",
     holidays=True,
 )
 _op(
@@ -151,7 +194,7 @@ _op(
 _op(
     "is_working_day",
     lambda holidays, day: holidays.is_working_day(day),
-    "tested whether {day} is not a Saturday, Sunday or bank holiday",
+    "asking whether {day} is not a Saturday, Sunday or bank holiday",
     holidays=True,
 )
 _op(
@@ -198,7 +241,7 @@ _op("minus", lambda value, less: value - less, "{value} less {less}")
 _op(
     "falls_on",
     lambda day, month, day_of_month: (day.month, day.day) == (month, day_of_month),
-    "tested whether {day} is that day of the year",
+    lambda a: f"asking whether {in_words(a['day'])} falls on {a['day_of_month']} {MONTHS[a['month'] - 1]}",
 )
 
 # -- comparing and choosing ------------------------------------------------------------------------------------
@@ -214,36 +257,49 @@ def _later(of: tuple[Any, ...]) -> Any:
     return max(known) if known else None
 
 
-def _listed(args: Mapping[str, Any]) -> str:
-    return joined([in_words(value) for value in args["of"] if value is not None])
+def _one_of(which: str) -> Words:
+    """ "the earlier of A and B"; where only one day is known, or both are the same, that day."""
+
+    def words(args: Mapping[str, Any]) -> str:
+        known = list(dict.fromkeys(in_words(value) for value in args["of"] if value is not None))
+        return f"the {which} of {joined(known)}" if len(known) > 1 else joined(known)
+
+    return words
 
 
-_op("earlier_of", _earlier, lambda a: f"the earlier of {_listed(a)}", takes_none=True)
-_op("later_of", _later, lambda a: f"the later of {_listed(a)}", takes_none=True)
+_op("earlier_of", _earlier, _one_of("earlier"), takes_none=True)
+_op("later_of", _later, _one_of("later"), takes_none=True)
+
+
+def _known(words: str) -> Words:
+    """Nothing to add where there is nothing."""
+    return lambda args: "" if args["of"] is None else words.format(of=in_words(args["of"]))
+
+
 _op(
     "first_known",
     lambda of: next((value for value in of if value is not None), None),
     lambda a: f"the first that is known of {joined([in_words(v) for v in a['of']])}",
     takes_none=True,
 )
-_op("is_known", lambda of: of is not None, "tested whether {of} is known", takes_none=True)
-_op("is_unknown", lambda of: of is None, "tested whether {of} is not known", takes_none=True)
-_op("is_before", lambda first, second: first < second, "tested whether {first} is before {second}")
+_op("is_known", lambda of: of is not None, _known("asking whether {of} is known"), takes_none=True)
+_op("is_unknown", lambda of: of is None, _known("asking whether {of} is not known"), takes_none=True)
+_op("is_before", lambda first, second: first < second, "asking whether {first} is before {second}")
 _op(
     "is_on_or_before",
     lambda first, second: first <= second,
-    "tested whether {first} is on or before {second}",
+    "asking whether {first} is on or before {second}",
 )
-_op("is_after", lambda first, second: first > second, "tested whether {first} is after {second}")
-_op("is_on_or_after", lambda first, second: first >= second, "tested whether {first} is on or after {second}")
-_op("is_at_least", lambda value, least: value >= least, "tested whether {value} is at least {least}")
-_op("is_at_most", lambda value, most: value <= most, "tested whether {value} is at most {most}")
-_op("is_equal", lambda first, second: first == second, "tested whether {first} is {second}")
+_op("is_after", lambda first, second: first > second, "asking whether {first} is after {second}")
+_op("is_on_or_after", lambda first, second: first >= second, "asking whether {first} is on or after {second}")
+_op("is_at_least", lambda value, least: value >= least, "asking whether {value} is at least {least}")
+_op("is_at_most", lambda value, most: value <= most, "asking whether {value} is at most {most}")
+_op("is_equal", lambda first, second: first == second, "asking whether {first} is {second}")
 _op("is_not", lambda of: not of, "the opposite of {of}")
 _op(
     "is_within",
     lambda day, start, end: start <= day <= end,
-    "tested whether {day} lies from {start} to {end}, both included",
+    "asking whether {day} lies from {start} to {end}, both included",
 )
 _op("if_so", lambda test, value: value if test else None, "{value}, if it applies: {test}")
 

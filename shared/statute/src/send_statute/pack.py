@@ -6,6 +6,7 @@ A pack is read once and never changes; `amend` gives another pack, which is how 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from send_statute.errors import NotInForce, PackError, UnknownRule
+from send_statute.operations import OPERATIONS
 
 Force = Literal["law", "guidance", "policy"]
+FORCES = frozenset(get_args(Force))
 FACT_TYPES = frozenset({"date", "instant", "int", "bool", "text", "academic_year", "closures", "events"})
 
 
@@ -29,7 +32,7 @@ class Input:
     name: str
     type: str
     meaning: str
-    """What the date or value is, so that "…, when {meaning}" or "{meaning}: 15 October 2025" reads as English."""
+    """What it is; for a date what happens on it, so that "…, when {meaning}" reads as English."""
     optional: bool = False
     default: str | int | bool | None = None
     """Another fact's name or "policy.<setting>", used when the fact is absent; or a plain number or boolean."""
@@ -57,17 +60,24 @@ class Step:
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     """Conditions, all of which must hold for the step to run: a name and the values it may have."""
     label: str = ""
+    """What the result is, for people. Where it ends in "by", "on" or the like, the date runs on from it."""
     under: str = ""
     """Rule whose citation the result carries, when not that of the rule it stands in."""
-    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class OpenPoint:
-    """Something the law leaves open, in words with {name} slots, and the values for which it matters."""
+class Sentence:
+    """Something to say of an answer, in words with {name} slots, and the values for which it is said."""
 
     say: str
     when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    def slots(self) -> set[str]:
+        """The names it speaks of."""
+        return {match[1] for match in SLOT.finditer(self.say)} - {"citation"}
+
+
+SLOT = re.compile(r"\{([a-z0-9_]+)(?:\.(how|meaning))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +101,17 @@ class Rule:
     appealable: str
     exceptions: tuple[str, ...]
     supersedes: str
-    open_points: tuple[OpenPoint, ...]
+    open_points: tuple[Sentence, ...]
+    """What the law leaves open."""
     moved_by: tuple[str, ...]
+    not_moved_by: tuple[str, ...]
     aliases: tuple[str, ...]
     inputs: tuple[Input, ...]
     needs_one_of: tuple[str, ...]
     steps: tuple[Step, ...]
     results: tuple[str, ...]
-    says: str
+    says: tuple[Sentence, ...]
+    """The answer in words: every sentence that holds and whose names have values. Without any, the results in turn."""
     example: Mapping[str, Any]
 
     def in_force_on(self, on: date) -> bool:
@@ -160,7 +173,7 @@ class Pack:
         A rule with the id of an existing one and a later `valid_from` follows it: the earlier version ends the day
         before. With the same `valid_from` it takes the earlier version's place. Fields not given are inherited.
         """
-        changes = tomllib.loads(text)
+        changes = _toml(text)
         instruments = {**self.source.get("instrument", {}), **changes.get("instrument", {})}
         rules = [_dated(row, instruments) for row in self.source["rule"]]
         for change in changes.get("rule", []):
@@ -226,6 +239,13 @@ def _texts(entries: Iterable[Any], name: str) -> list[str]:
     return [entry.read_text(encoding="utf-8") for entry in found]
 
 
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise PackError(f"the pack is not TOML: {problem}") from None
+
+
 def _by_name(entry: Any) -> str:
     return str(entry.name)
 
@@ -233,7 +253,7 @@ def _by_name(entry: Any) -> str:
 def _load(texts: list[str]) -> Pack:
     document: dict[str, Any] = {"pack": {}, "rule": []}
     for text in texts:
-        part = tomllib.loads(text)
+        part = _toml(text)
         document["pack"].update(part.pop("pack", {}))
         document["rule"].extend(part.pop("rule", []))
         for key, value in part.items():
@@ -256,6 +276,8 @@ def pack_from_document(document: Mapping[str, Any]) -> Pack:
             raise PackError(f"{rule.id}: two versions in force at once")
         earlier.append(rule)
         aliases.update(dict.fromkeys(rule.aliases, rule.id))
+    for rule in (rule for same in versions.values() for rule in same):
+        _check_calls(rule, versions)
     for name in aliases.keys() & versions.keys():
         raise PackError(f"{name!r} is both a rule and another rule's alias")
     header = document["pack"]
@@ -293,6 +315,7 @@ _RULE_KEYS = frozenset(
         "supersedes",
         "open_points",
         "moved_by",
+        "not_moved_by",
         "aliases",
         "inputs",
         "needs_one_of",
@@ -302,7 +325,7 @@ _RULE_KEYS = frozenset(
         "example",
     ]
 )
-_STEP_KEYS = frozenset({"set", "op", "rule", "take", "when", "label", "under", "says"})
+_STEP_KEYS = frozenset({"set", "op", "rule", "take", "when", "label", "under"})
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
@@ -330,18 +353,21 @@ def _rule(row: Mapping[str, Any]) -> Rule:
             appealable=row.get("appealable", ""),
             exceptions=tuple(row.get("exceptions", ())),
             supersedes=row.get("supersedes", ""),
-            open_points=tuple(_open_point(point) for point in row.get("open_points", ())),
+            open_points=_sentences(row.get("open_points", ())),
             moved_by=tuple(row.get("moved_by", ())),
+            not_moved_by=tuple(row.get("not_moved_by", ())),
             aliases=tuple(row.get("aliases", ())),
             inputs=inputs,
             needs_one_of=tuple(row.get("needs_one_of", ())),
             steps=steps,
             results=tuple(row.get("results", [step.set for step in steps])),
-            says=row.get("says", ""),
+            says=_sentences(row.get("says", ())),
             example=row.get("example", {}),
         )
     except KeyError as missing:
         raise PackError(f"{row.get('id', 'a rule without an id')}: lacks {missing}") from None
+    if rule.force not in FORCES:
+        raise PackError(f"{rule.id}: force {rule.force!r} is none of {', '.join(sorted(FORCES))}")
     _check_names(rule)
     return rule
 
@@ -371,14 +397,15 @@ def _step(row: Mapping[str, Any]) -> Step:
         when=_conditions(row.get("when", {})),
         label=row.get("label", ""),
         under=row.get("under", ""),
-        says=row.get("says", ""),
     )
 
 
-def _open_point(point: str | Mapping[str, Any]) -> OpenPoint:
-    if isinstance(point, str):
-        return OpenPoint(point)
-    return OpenPoint(point["say"], _conditions(point["when"]))
+def _sentences(given: str | Iterable[str | Mapping[str, Any]]) -> tuple[Sentence, ...]:
+    """One sentence, or several of which some are only said of some values."""
+    return tuple(
+        Sentence(one) if isinstance(one, str) else Sentence(one["say"], _conditions(one.get("when", {})))
+        for one in ([given] if isinstance(given, str) else given)
+    )
 
 
 def _conditions(table: Mapping[str, Any]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
@@ -395,14 +422,33 @@ def _check_names(rule: Rule) -> None:
     for step in rule.steps:
         if bool(step.op) == bool(step.rule):
             raise PackError(f"{rule.id}.{step.set}: a step has either an op or a rule")
+        if step.op and step.op not in OPERATIONS:
+            raise PackError(f"{rule.id}.{step.set}: unknown operation {step.op!r}")
+        if step.op and (problem := OPERATIONS[step.op].refuses(key for key, _ in step.args)):
+            raise PackError(f"{rule.id}.{step.set}: {step.op} {problem}")
         for name in (*_names_read(step), *(name for name, _ in step.when)):
             if name not in known and not name.startswith("policy."):
                 raise PackError(f"{rule.id}.{step.set}: nothing sets {name!r}")
         known.add(step.set)
-    tested = [name for point in rule.open_points for name, _ in point.when]
-    for name in (*rule.results, *rule.needs_one_of, *tested, *filter(None, [rule.trigger_fact])):
+    said = [*rule.says, *rule.open_points, *map(Sentence, rule.moved_by), *map(Sentence, rule.not_moved_by)]
+    spoken_of = [name for one in said for name in (*one.slots(), *(tested for tested, _ in one.when))]
+    for name in (*rule.results, *rule.needs_one_of, *spoken_of, *filter(None, [rule.trigger_fact])):
         if name not in known:
             raise PackError(f"{rule.id}: nothing sets {name!r}")
+
+
+def _check_calls(rule: Rule, versions: Mapping[str, list[Rule]]) -> None:
+    """Every rule a step calls or cites must be there, take what it is given and set what is taken."""
+    for step in rule.steps:
+        for name in filter(None, [step.rule, step.under]):
+            if name not in versions:
+                raise PackError(f"{rule.id}.{step.set}: no rule {name!r}")
+        for called in versions.get(step.rule, ()):
+            taken = {fact.name for fact in called.inputs}
+            for name in (name for name, _ in step.args if name not in taken):
+                raise PackError(f"{rule.id}.{step.set}: {called.id} takes no {name!r}")
+            if step.take not in {inner.set for inner in called.steps}:
+                raise PackError(f"{rule.id}.{step.set}: {called.id} has no {step.take!r}")
 
 
 def _names_read(step: Step) -> list[str]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,11 +13,10 @@ from send_statute.holidays import BankHolidays
 from send_statute.interpret import Setting, run_rule
 from send_statute.machines import ROLES, machine, notification_matrix
 from send_statute.operations import OPERATIONS
-from send_statute.pack import Pack, Rule, Step, load_pack
+from send_statute.pack import SLOT, Pack, Rule, Step, load_pack
 from send_statute.policy import DEFAULT_POLICY
 from send_statute.wording import in_words, joined
 
-_SLOT = re.compile(r"\{([a-z0-9_]+)\}")
 SECTIONS = {
     "0": "Counting days, weeks and months",
     "1": "Assessment and first plan",
@@ -56,11 +54,6 @@ def formula(step: Step, *, linked: bool = True) -> str:
         return f"`{step.set}`: `{step.take}` of {called}{f' with {given}' if given else ''}{only}"
     args = dict(step.args)
     said = OPERATIONS[step.op].words(args)
-    numbers = {"day_in_year", "last_weekday_of_month"}
-    if step.op in numbers:
-        said += " (" + ", ".join(f"{key} {value}" for key, value in args.items() if key != "year") + ")"
-    if "month_days" in args:
-        said += f" ({', '.join(args['month_days'])})"
     if "rows" in args:
         said += (
             ": "
@@ -108,6 +101,7 @@ def _rule(rule: Rule, pack: Pack) -> Iterator[str]:
         "Appeal": rule.appealable,
         "Exceptions": "; ".join(rule.exceptions),
         "Moved by": "; ".join(rule.moved_by),
+        "Not moved by": "; ".join(rule.not_moved_by),
         "Supersedes": rule.supersedes,
     }
     for name, text in lines.items():
@@ -118,7 +112,7 @@ def _rule(rule: Rule, pack: Pack) -> Iterator[str]:
     for step in rule.steps:
         yield f"- {formula(step)}"
     for point in rule.open_points:
-        yield "- Open: " + _SLOT.sub(r"`\1`", point.say)
+        yield "- Open: " + SLOT.sub(r"`\1`", point.say)
     if rule.steps:
         yield f"- Example: {_example(rule, pack)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-_MONTHS = [
+MONTHS = [
     "January",
     "February",
     "March",
@@ -18,12 +18,18 @@ _MONTHS = [
     "October",
     "November",
     "December",
-]  # not strftime: its month names follow the locale of the server
+]  # not strftime: its names follow the locale of the server
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+def month_in_words(day: date) -> str:
+    """The month of a day: November 2024."""
+    return f"{MONTHS[day.month - 1]} {day.year}"
 
 
 def day_in_words(day: date) -> str:
     """A day as gov.uk writes it: 25 November 2024."""
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{day.day} {month_in_words(day)}"
 
 
 def in_words(value: Any) -> str:
@@ -41,12 +47,17 @@ def in_words(value: Any) -> str:
         return joined([in_words(item) for item in value]) or "none"
     if isinstance(value, dict):
         return joined([f"{key} {in_words(item)}" for key, item in value.items()])
-    return str(value).replace("_", " ")
+    return str(value).replace("_", " ").replace("post16", "post-16")
 
 
 def joined(parts: list[str], last: str = "and") -> str:
     """a, b and c."""
     return f"{', '.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def spelled_out(citation: str) -> str:
+    """A citation without its abbreviations, for people who do not know them."""
+    return citation.replace("CoP ", "SEND Code of Practice ").replace("SEND Regs", "SEND Regulations")
 
 
 def counted(number: int, unit: str) -> str:

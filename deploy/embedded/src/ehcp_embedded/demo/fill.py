@@ -10,9 +10,15 @@ import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ehcp_embedded.demo.partners import PartnerPlan, partners
+from ehcp_embedded.demo.partners import SCHOOL, PartnerPlan, partners
 from ehcp_embedded.demo.register import BURY, institutions
-from ehcp_embedded.demo.seed import Way, load_register, push_cases, register_partners
+from ehcp_embedded.demo.seed import (
+    Way,
+    invite_to_a_first_review,
+    load_register,
+    push_cases,
+    register_partners,
+)
 from ehcp_embedded.demo.shaped import caseload
 from ehcp_embedded.host import Host
 
@@ -47,6 +53,7 @@ class Fill:
             children = caseload(self.host.clock.today(), plans)
             await push_cases(self.way, children, self._step(progress, "Invented children", children))
             await self._settle(progress)
+            await invite_to_a_first_review(self.way, SCHOOL, self.host.clock.today())
 
     async def receivers_only(self) -> None:
         """Tell the hub that the receivers have moved to this address. Raises NotTaken."""

@@ -23,7 +23,7 @@ from ehcp_embedded.demo.figures import (
     REVIEWED_IN_12_MONTHS,
     REVIEWED_IN_TIME,
 )
-from ehcp_embedded.demo.seed import Way
+from ehcp_embedded.demo.seed import Way, weekday
 
 FILE = "people.json"
 AT_ONCE = 200
@@ -57,10 +57,10 @@ def course(review: ReviewDue, case: str, rates: Rates) -> Iterator[Act]:
     if luck >= rates.in_time + rates.late:
         return
     if luck < rates.in_time:
-        meeting = _weekday(review.latest_meeting_on - timedelta(days=dice.randint(0, 14)))
+        meeting = weekday(review.latest_meeting_on - timedelta(days=dice.randint(0, 14)))
         took = dice.randint(7, FOUR_WEEKS - 2)
     else:
-        meeting = _weekday(review.latest_meeting_on + timedelta(days=dice.randint(35, 120)))
+        meeting = weekday(review.latest_meeting_on + timedelta(days=dice.randint(35, 120)))
         took = dice.randint(10, FOUR_WEEKS) if dice.random() < DECIDED_IN_FOUR_WEEKS else dice.randint(29, 70)
     path = f"/v1/reviews/{review.review_id}"
     decided = meeting + timedelta(days=took)
@@ -80,11 +80,6 @@ def _act(on: date, path: str, **body: str | date) -> Act:
     return Act(
         on.isoformat(), path, {k: v.isoformat() if isinstance(v, date) else v for k, v in body.items()}
     )
-
-
-def _weekday(day: date) -> date:
-    """The Friday before a weekend."""
-    return day - timedelta(days=max(0, day.weekday() - 4))
 
 
 class Life:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from ehcp_embedded.demo.partners import PartnerPlan
 
 NDJSON = "application/x-ndjson"
 LINES_AT_ONCE = 475
+NOTICE = 21  # days: the two weeks of reg 20(3), and one for writing the invitations
 Advance = Callable[[int], None]
 
 
@@ -82,6 +84,25 @@ async def register_partners(
         if plan.receiver:
             yield plan.receiver, await _webhook(way, partner, f"{way.address}/receivers/{plan.receiver}")
         advance(1)
+
+
+async def invite_to_a_first_review(way: Way, urn: str, today: date) -> None:
+    """Book the meeting of a school's next review that can be held in time and with two weeks' notice: something that
+    its partners hear on the first day, which may be a day on which nothing falls due."""
+    found = await _taken(way, "GET", f"/v1/reviews?urn={urn}&limit=200")
+    soonest = today + timedelta(days=NOTICE)
+    days = [
+        (weekday(date.fromisoformat(review["latest_meeting_on"])), review["id"])
+        for review in found.json()["items"]
+    ]
+    if in_time := [day for day in days if day[0] >= soonest]:
+        meeting, review = min(in_time)
+        await _taken(way, "POST", f"/v1/reviews/{review}/meeting", meeting_on=meeting.isoformat())
+
+
+def weekday(day: date) -> date:
+    """The day itself, or the Friday before a weekend."""
+    return day - timedelta(days=max(0, day.weekday() - 4))
 
 
 async def _partner(way: Way, plan: PartnerPlan) -> str:

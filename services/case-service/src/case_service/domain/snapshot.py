@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,7 @@ from case_service.domain.case import (
 )
 from case_service.domain.ceasing import end
 from case_service.domain.facts import FIRST_YEAR, LAST_YEAR, taught_in_year
+from case_service.domain.identity import DUPLICATE, NUMBERS, SAME_NUMBER, Number
 from case_service.domain.plan import announcement, check_placement, first_event
 from case_service.domain.plausible import Day, check, fault, last_day_possible
 from case_service.domain.settle import DETAILS, PLACEMENT, ROUTING, settle, with_facts
@@ -47,17 +48,22 @@ DAYS = frozenset(
         "ceased_on",
     }
 )
+SAME_VERSION = "same-version-other-content"
+DELETED = "deleted-at-source"
 CONFLICTS = {
     "stale-snapshot": "A newer version of this case has been received.",
-    "same-version-other-content": "This version was received before with other content.",
+    SAME_VERSION: "This version was received before with other content.",
     "identity-clash": "Birth date and surname both differ from the case known under this reference.",
-    "duplicate-child": "Another case of this council has the same UPN.",
+    DUPLICATE: SAME_NUMBER,
     "authority-changed": "A change of the responsible authority is a transfer, not an update.",
     "contradicts-hub": "The hub has recorded another day for this step.",
     "date-removed": "A date on record cannot be taken back by leaving it out.",
     "reopened": "The plan has ended here: a person must look.",
+    DELETED: "The source has deleted this record: a person decides what becomes of the case.",
     "ceasing-in-hub": "A decision to cease is running here and the plan is still in force.",
 }
+QUEUED = frozenset({DUPLICATE, DELETED})
+"""Conflicts that are no fault of the source: it is told that somebody will look, not that it was refused."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,16 @@ class Snapshot:
         """The council in whose system the case is kept."""
         return str(self.mapped["administering_la"])
 
+    @property
+    def la_code(self) -> str:
+        """The responsible council."""
+        return str(self.mapped["la_code"])
+
+    @property
+    def numbers(self) -> list[Number]:
+        """The numbers of the child, as this council's cases hold them."""
+        return [Number(self.la, kind, self.mapped[kind]) for kind in NUMBERS if self.mapped[kind]]
+
     def typed(self, name: str) -> Any:
         """A field as the case holds it: dates as dates."""
         value = self.mapped[name]
@@ -88,6 +104,37 @@ class Snapshot:
     def day(self, name: str) -> date | None:
         found = self.typed(name)
         return found if isinstance(found, date) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The source has deleted a record. Nothing is deleted here for that."""
+
+    source: str
+    ref: str
+    version: int
+    la: str
+    la_code: str
+    digest: str = ""
+    mapped: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A version of a record that could not be read or mapped: only why is known, nothing of what it says."""
+
+    source: str
+    ref: str
+    version: int
+    la: str
+    la_code: str
+    digest: str
+    refusal: Refusal
+    mapped: Mapping[str, Any] = field(default_factory=dict)
+
+
+Sent = Snapshot | Deletion | Unfit
+"""What a source may say of one of its records."""
 
 
 def conflict(code: str, pointer: str = "") -> Refusal:
@@ -140,7 +187,7 @@ def newer(
     if snapshot.digest == case.source_digest:
         return Decision(before=case, after=replace(case, source_version=snapshot.version), changes=())
     if snapshot.version == known:
-        raise conflict("same-version-other-content", "/version")
+        raise conflict(SAME_VERSION, "/version")
     previous = case.source_mapped or {}
     moved = frozenset(name for name, value in snapshot.mapped.items() if value != previous.get(name))
     _same_child(snapshot, moved)
@@ -148,6 +195,16 @@ def newer(
     _check(snapshot, after, where)
     steps = _Steps(case, after, snapshot, moved, amendments, where, amendment_id)
     return steps.decide()
+
+
+def deleted(case: Case | None, deletion: Deletion) -> None:
+    """A record deleted in the source is a proposal to a person, never a deletion here. Raises Refusal("conflict") for an
+    open case; an unknown or an ended one needs nothing."""
+    if case is None or case.status is CaseStatus.CEASED:
+        return
+    if deletion.version < (case.source_version or 0):
+        raise conflict("stale-snapshot", "/version")
+    raise conflict(DELETED)
 
 
 @dataclass

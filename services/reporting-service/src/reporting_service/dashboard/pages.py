@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import jinja2
 from fastapi import Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from jinja2 import PackageLoader, StrictUndefined, select_autoescape
 
@@ -28,13 +29,13 @@ from service_kit.api import router as strict_router
 from service_kit.context import Context, Ctx
 from service_kit.paging import Paging
 from service_kit.policy import POLICY
-from service_kit.problems import Refusal
+from service_kit.problems import Refusal, from_validation
 from service_kit.settings import Environment
 from service_kit.strict import IsoDate, StrictEnum
 
 
 class PageRoute(StrictRoute):
-    """A route that tells a person in a browser how to sign in, where a program is told that it has no token."""
+    """A route that refuses a person in a browser with a page, where a program gets the problem."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
@@ -43,9 +44,13 @@ class PageRoute(StrictRoute):
             try:
                 return await inner(request)
             except Refusal as refusal:
-                if refusal.slug != "unauthenticated" or not _in_a_browser(request):
+                if not _in_a_browser(request):
                     raise
-                return _sign_in(request, refusal)
+                return _refused(request, refusal)
+            except RequestValidationError as error:
+                if not _in_a_browser(request):
+                    raise
+                return _refused(request, from_validation(error.errors()))
 
         return handle
 
@@ -54,9 +59,10 @@ def _in_a_browser(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers
 
 
-def _sign_in(request: Request, refusal: Refusal) -> Response:
+def _refused(request: Request, refusal: Refusal) -> Response:
     embedded = request.app.state.settings.environment is Environment.embedded
-    html = _pages.get_template("sign_in.html").render(embedded=embedded)
+    name = "sign_in.html" if refusal.slug == "unauthenticated" else "refused.html"
+    html = _pages.get_template(name).render(embedded=embedded, refusal=refusal)
     return HTMLResponse(html, refusal.status, {**_HEADERS, **refusal.headers, "Vary": "Accept"})
 
 

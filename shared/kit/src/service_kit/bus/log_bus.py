@@ -304,9 +304,13 @@ class _LogConsumer:
 async def _connect(path: Path) -> aiosqlite.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = await aiosqlite.connect(path, isolation_level=None)
-    for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL"):
-        await connection.execute(f"PRAGMA {pragma}")
-    await connection.executescript(SCHEMA)
+    try:
+        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "synchronous=FULL"):
+            await connection.execute(f"PRAGMA {pragma}")
+        await connection.executescript(SCHEMA)
+    except BaseException:  # a deadline, or the end of the relay: nobody will know this connection
+        await connection.close()
+        raise
     return connection
 
 
