@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -16,7 +16,7 @@ from deploy.up.ports import free_port
 from sqlalchemy import select
 from tests.rig.proxy import Proxy
 
-from service_kit.bus import Consumer, Message, open_bus
+from service_kit.bus import BusAway, Consumer, Horizon, Message, open_bus
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
 from service_kit.database import Database, Unavailable
@@ -24,6 +24,7 @@ from service_kit.inbox import Inbox
 from service_kit.outbox import publish
 from service_kit.relay import Relay
 
+T = TypeVar("T")
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("outages")]
 
 
@@ -144,6 +145,39 @@ async def _reads(consumer: Consumer, value: bytes) -> None:
         await consumer.commit(records)
         if value in [record.value for record in records]:
             return
+
+
+@pytest.mark.kafka
+async def test_f20_whoever_asks_a_dead_broker_is_told_so_and_is_answered_when_it_is_back(
+    own_kafka: Callable[[], Any],
+) -> None:
+    """A sender that cannot vouch and a reader that cannot look do not hang, and need no new process."""
+    kafka = own_kafka()
+    await kafka.provision()
+    bus, noon = open_bus(kafka.bus_url), datetime(2026, 9, 1, 12, tzinfo=UTC)
+    horizon = Horizon(bus, "g", TOPIC)
+    await bus.vouch(TOPIC, noon)
+    assert await horizon.look() == noon
+    kafka.kill9()
+    async with asyncio.timeout(60):
+        with pytest.raises(BusAway):
+            await bus.vouch(TOPIC, noon)
+        with pytest.raises(BusAway):
+            await horizon.look()
+    kafka.restart()
+    later = noon + timedelta(seconds=1)
+    async with asyncio.timeout(120):
+        await _until_answered(lambda: bus.vouch(TOPIC, later))
+        assert await _until_answered(horizon.look) == later
+    await bus.close()
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await ask()
+        except BusAway:
+            await asyncio.sleep(0.1)
 
 
 def _sequence(value: bytes | None) -> int:
