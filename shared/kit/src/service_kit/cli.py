@@ -68,8 +68,12 @@ def run(service: Service) -> None:
     app()
 
 
+def _settings(service: Service) -> Settings:
+    return load_settings(needs=("sealing_keys",) if service.seals else ())
+
+
 def _serve(service: Service, part: Part) -> None:
-    settings: Settings = load_settings()
+    settings = _settings(service)
     configure(service.name, level=settings.log_level)
     _with(service, _refuse_unfit)
     app = service.build(settings).app(frozenset({part}))
@@ -97,7 +101,7 @@ async def _refuse_unfit(running: Running) -> None:
 
 def _with(service: Service, act: Any) -> None:
     async def inner() -> None:
-        running = service.build(load_settings())
+        running = service.build(_settings(service))
         try:
             await act(running)
         finally:
