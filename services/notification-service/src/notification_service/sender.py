@@ -15,13 +15,15 @@ from datetime import datetime
 
 import structlog
 
-from notification_service import signing
+from notification_service import signing, vault
+from notification_service.channels import Outcome
 from notification_service.claims import Claim, InFlight, anything_due, claim
 from notification_service.ledger import Result, record
-from notification_service.targets import Outside
+from notification_service.targets import Answer, Outside
 from service_kit.database import instant
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
+from service_kit.sealing import SealBroken
 from service_kit.settings import Environment
 
 POLL = 0.25
@@ -35,11 +37,15 @@ def open_outside(hub: Hub) -> Outside:
     return Outside(loopback=hub.settings.environment is not Environment.production)
 
 
-async def attempt(claimed: Claim, outside: Outside, now: datetime) -> Result:
+async def attempt(claimed: Claim, outside: Outside, now: datetime, hub: Hub) -> Result:
     """Sign and send once. `now` is the attempt's own time, which the signature carries."""
-    headers = signing.headers(claimed.keys, claimed.id, now, claimed.body)
-    headers["content-type"] = "application/cloudevents+json"
     trace = json.loads(claimed.body).get("traceparent")
+    try:
+        keys = vault.opened(hub.settings, signing.in_use(claimed.keys, now), claimed.subscription_id)
+    except SealBroken:
+        return Result(claimed, Answer(failure=Outcome.NO_KEY), now, trace)
+    headers = signing.headers(keys, claimed.id, now, claimed.body)
+    headers["content-type"] = "application/cloudevents+json"
     if trace:
         headers["traceparent"] = trace
     failpoint("send.after_claim")
@@ -111,7 +117,7 @@ class Sender:
         try:
             if time.monotonic() > begun + START_WITHIN:
                 return  # this process stood still: the lease runs out, and whoever claims it asks anew
-            result = await attempt(claimed, self.outside, now)
+            result = await attempt(claimed, self.outside, now, self.hub)
             self._ended.append(result)  # the list of this moment: a turn meanwhile has taken the one before
         finally:
             self._in_flight.end(claimed.subscription_id, claimed.failing)
