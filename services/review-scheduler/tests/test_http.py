@@ -189,6 +189,9 @@ def test_every_route_names_its_action():
         "POST /v1/reviews/{review_id}/report": "reviews.report",
         "POST /v1/reviews/{review_id}/decision": "reviews.decide",
         "GET /v1/officers": "officers.list",
+        "GET /v1/policies/{la}": "policies.read",
+        "PUT /v1/policies/{la}": "policies.change",
+        "GET /v1/policies/{la}/history": "policies.read",
     }
 
 

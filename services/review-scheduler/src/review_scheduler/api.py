@@ -11,6 +11,8 @@ from pydantic import Field
 
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import commands, queries
+from review_scheduler.domain.policy import InForce, setting_behind
+from review_scheduler.domain.stages import ABOUT_THE_MEETING, Stage, why
 from review_scheduler.domain.steps import OverrideReason, Recorded, next_step
 from review_scheduler.queries import StatusFilter, Wanted
 from review_scheduler.tables import Review
@@ -95,8 +97,18 @@ class ReviewView(View):
     updated_at: datetime
 
 
+class AppliedPolicy(View):
+    """The council's setting behind a day, and the version of its policy in force; version 0: the national default."""
+
+    setting: str
+    value: int | str
+    version: int
+    effective_on: date | None
+
+
 class ReckonedDate(View):
-    """One date, the rule it stands on, and what a lawyer could still read otherwise."""
+    """One date, the rule it stands on, and what a lawyer could still read otherwise. `policy`: the council's setting it
+    hangs on, if it is not law alone."""
 
     name: str
     on: date
@@ -105,14 +117,27 @@ class ReckonedDate(View):
     force: str
     text: str
     open_points: list[str]
+    policy: AppliedPolicy | None = None
+
+
+class StageView(View):
+    """When a review is announced, or was: `pending`, `sent`, `cancelled`, or `missed_before_arrival`."""
+
+    stage: str
+    on: date
+    state: str
+    sent_on: date | None
+    text: str
+    policy: AppliedPolicy | None
 
 
 class ReviewDates(View):
-    """Every date of a review with its reason, in the order in which they fall."""
+    """Every date of a review with its reason, and the days on which partners are told, in the order in which they fall."""
 
     review_id: UUID
     kind: ReviewKind
     dates: list[ReckonedDate]
+    stages: list[StageView]
 
 
 class CorrectionView(View):
@@ -248,11 +273,33 @@ async def read_review(review_id: UUID, ctx: Ctx) -> Response:
 )
 async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
     """Why each date of a review is that date."""
-    review, _ = await queries.read_review(ctx, review_id)
-    dates = sorted(review.dates, key=lambda day: (day["on"], day["name"]))
-    found = [ReckonedDate.model_validate(day) for day in dates]
-    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=found)
+    review, stages, found = await queries.explain(ctx, review_id)
+    dates = [
+        ReckonedDate.model_validate(
+            day | {"policy": _applied(found, setting_behind(review.kind, day["name"]))}
+        )
+        for day in sorted(review.dates, key=lambda day: (day["on"], day["name"]))
+    ]
+    told = [
+        StageView(
+            stage=row.stage,
+            on=row.on,
+            state=row.state,
+            sent_on=row.sent_on,
+            text=why(Stage(row.stage), review.due_on, review.latest_meeting_on),
+            policy=_applied(found, f"lead_{row.stage}_days" if row.stage in ABOUT_THE_MEETING else None),
+        )
+        for row in stages
+    ]
+    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=dates, stages=told)
     return ctx.answer(200, view, etag=review.version)
+
+
+def _applied(found: InForce, setting: str | None) -> AppliedPolicy | None:
+    if setting is None:
+        return None
+    value = getattr(found.policy, setting)
+    return AppliedPolicy(setting=setting, value=value, version=found.version, effective_on=found.effective_on)
 
 
 @router.post(
