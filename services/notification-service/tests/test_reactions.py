@@ -149,18 +149,6 @@ async def test_a_notice_that_waits_when_the_pupil_moves_goes_to_the_new_school_i
     assert withdrawn["reason"] == "no-longer-entitled"
 
 
-async def test_a_review_event_that_overtakes_the_move_is_held_until_the_move_is_known(town) -> None:
-    """The topics have no common order: within the hold the move is heard and the notice is re-routed."""
-    case = await town.issue()
-    await town.send()
-    await town.due(case)
-    assert await town.send(now=town.app.clock.now()) == 1  # the case system's only
-    await town.move(case, OAK)
-    await town.send_after(1)
-    assert "review-due" not in town.heard(ELM)
-    assert "review-due" in town.heard(OAK)
-
-
 async def test_a_notice_made_after_the_move_that_went_out_before_it_was_known_is_admitted(town) -> None:
     """What remains of the race is not hidden: an alert names the delivery, and the new school still hears."""
     case = await town.issue()

@@ -55,7 +55,7 @@ from notification_service.tables import (
     PartnerCopy,
     table_of,
 )
-from service_kit.database import in_chunks, upsert
+from service_kit.database import in_chunks, instant, upsert
 from service_kit.ids import uuid7
 from service_kit.inbox import Defer, Received
 
@@ -91,7 +91,7 @@ async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
     events = [received for received in events if type(received.event) in ENTITLEMENTS]
     stands = await _stands(tx, {received.case for received in events})
     directory = await open_directory(tx, _routes(stands, events))
-    batch = _Batch(tx, stands, directory, tx.info["clock"].now())
+    batch = _Batch(tx, stands, directory, await instant(tx, tx.info["clock"]))
     for received in events:
         await batch.take(received)
     await batch.write()

@@ -10,12 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
 from ehcp_contracts.events import Outcome, ReviewKind
-from reporting_service.story import NO_PHASE, NoticeFacts, PlanFacts, ReviewFacts, Story, academic_year
+from reporting_service.story import (
+    NO_PHASE,
+    NoticeFacts,
+    PlanFacts,
+    ReviewFacts,
+    Story,
+    Year,
+    academic_year,
+)
 
 OPEN, MET, LATE, ENDED, UNKNOWN = "open", "met", "late", "ended", "unknown"
 NO_START, NO_END, CONTRADICTORY, NO_COHORT, BEFORE_THE_HUB = (
@@ -96,12 +105,13 @@ class _Maker:
     """A case, and the two ways to make an item of it."""
 
     def __init__(self, story: Story, plan: PlanFacts) -> None:
-        self.story, self.plan = story, plan
+        self.story, self.plan, self.case = story, plan, str(plan.case_id)
         reviews = (review for review in story.reviews.values() if review.withdrawn != "facts_changed")
         self.reviews = sorted(
             reviews, key=lambda review: review.review_id
         )  # no order but this one is certain
         self.meetings = _meetings(self.reviews)
+        self._years = dict(plan.years)
 
     def owed(
         self, measure: str, key: object, limit: date, done: date | None, opened: date | None = None
@@ -135,7 +145,7 @@ class _Maker:
         reason: str | None = None,
     ) -> Member:
         plan = self.plan
-        then = plan.year(year or plan.academic_year)
+        then = self._year(year or plan.academic_year)
         return Member(
             str(key),
             measure,
@@ -152,18 +162,25 @@ class _Maker:
             reason,
         )
 
+    def _year(self, academic_year: str) -> Year:
+        """As `PlanFacts.year`, each worked out once: a case has many items and few years."""
+        found = self._years.get(academic_year)
+        if found is None:
+            found = self._years[academic_year] = self.plan.year(academic_year)
+        return found
+
     def in_force(self) -> Iterator[Member]:
         """`plans`: a plan from the day it was first made to the day it ended."""
         plan = self.plan
         state = OPEN if plan.ended_on is None else ENDED
-        yield self._member("plans", plan.case_id, ANY_YEAR, plan.first_made, None, plan.ended_on, state)
+        yield self._member("plans", self.case, ANY_YEAR, plan.first_made, None, plan.ended_on, state)
 
     # --- reviewed in the last 12 months ---------------------------------------------------------------------------
 
     def last_12_months(self) -> Iterator[Member]:
         """`reviewed-12m`: a clock of 12 months from the day the plan was first made and from each decision, until the
         next decision. While a clock runs, the plan is reviewed; `-young`: unless it is not yet 12 months old."""
-        made, key = self.plan.first_made, self.plan.case_id
+        made, key = self.plan.first_made, self.case
         days = self._decisions()
         if days is None:
             if self.plan.ended_on is None:
@@ -187,11 +204,11 @@ class _Maker:
     def _clocks(self, start: date, following: date | None) -> Iterator[Member]:
         """The clock from `start`. If what followed is the last review before the hub, nobody knows whether there were
         others between: what ran out then is unknown, not missed."""
-        key, out = f"{self.plan.case_id}:{start}", end_of_12_months(start) + DAY
+        key, out = f"{self.case}:{start}", end_of_12_months(start) + DAY
         first = start == self.plan.first_made
         if first and following and following == self.plan.last_concluded and following > out:
             yield self._clock("reviewed-12m", key, start, out)
-            gap = f"{self.plan.case_id}:{out}"
+            gap = f"{self.case}:{out}"
             yield self._clock("reviewed-12m", gap, out, following, BEFORE_THE_HUB)
         else:
             yield self._clock("reviewed-12m", key, start, following)
@@ -214,7 +231,7 @@ class _Maker:
         for review in owed:
             yield from self._annual(review)
         if not owed and self.plan.ended_on is None:
-            yield self.unknown("K6b", f"plan:{self.plan.case_id}", self.plan.academic_year, NO_START)
+            yield self.unknown("K6b", f"plan:{self.case}", self.plan.academic_year, NO_START)
 
     def _annual(self, review: ReviewFacts) -> Iterator[Member]:
         assert review.due_on is not None
@@ -315,7 +332,7 @@ class _Maker:
             yield from self._transfer(year, by_year.get(year))
 
     def _transfer(self, year: str, review: ReviewFacts | None) -> Iterator[Member]:
-        facts, key = self.plan.years.get(year), f"{self.plan.case_id}:{year[:4]}"
+        facts, key = self.plan.years.get(year), f"{self.case}:{year[:4]}"
         if facts is None or facts.phase == NO_PHASE or facts.due is None:
             if review and review.withdrawn == "lapsed":
                 yield from self._missed_transfer(key, review)
@@ -361,6 +378,7 @@ _PARTS = (
 )
 
 
+@lru_cache(maxsize=8192)
 def end_of_12_months(start: date) -> date:
     """The last day of the 12 months of which `start` is the first day: the day before the anniversary. Those that start
     on 29 February end on 28 February (CFA 2014 s.44(1); statute.md section 3)."""

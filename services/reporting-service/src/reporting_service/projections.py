@@ -11,12 +11,12 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
+from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Table, bindparam, delete, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import NotificationDelivered, NotificationFailed
@@ -29,10 +29,11 @@ from reporting_service.story import (
     Story,
     Year,
     acted_on,
+    changes,
     fold,
 )
 from reporting_service.tables import UNSTATED, metadata
-from service_kit.database import among, in_chunks, upsert
+from service_kit.database import among, dialect_of, in_chunks, insert_many, many
 from service_kit.inbox import Received
 
 Place = tuple[str, str]  # responsible and administering council
@@ -45,35 +46,34 @@ PLAN, REVIEW, NOTICE, ITEM, COUNTER, PROGRESS = (
 TOLD = "told-"
 _PLAN_COLUMNS = [c.name for c in PLAN.columns]
 _BY_NUMBER = attrgetter("int")  # the order of UUIDs, compared in C
-_DERIVED = {"anchor", "year_group", "phase", "status"}
+_plan_facts = attrgetter(*(f.name for f in fields(PlanFacts)))
 _review_row = attrgetter(*(f.name for f in fields(ReviewFacts)))
 _notice_row = attrgetter(*(f.name for f in fields(NoticeFacts)))
 
 
 async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
     """Apply a batch of new events, in order, within the transaction `tx`."""
-    connection = await tx.connection()
-    await _alone(connection)
+    await _alone(tx)
     deliveries = {
         r.event.delivery_id: r
         for r in events
         if isinstance(r.event, NotificationDelivered | NotificationFailed)
     }
-    moving = [r for r in events if not isinstance(r.event, NotificationDelivered | NotificationFailed)]
+    moving = [r for r in events if changes(r.event)]
     batch = await _load(tx, {r.case for r in moving}, {r.case for r in deliveries.values()})
     for received in moving:
         fold(batch.stories[received.case], received.event)
     members = {(m.measure, m.key): m for case in batch.whole for m in items(batch.stories[case])}
-    await _tell(connection, batch, members, deliveries)
-    await _save(tx, connection, batch, members)
-    await _progress(tx, connection, events)
+    await _tell(tx, batch, members, deliveries)
+    await _save(tx, batch, members)
+    await _progress(tx, events)
 
 
-async def _alone(connection: AsyncConnection) -> None:
+async def _alone(tx: AsyncSession) -> None:
     """One writer at a time: two replicas may hold events of one case from different topics, and both would count
     from the same picture. (SQLite has one writer anyway.)"""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(7266002)"))
+    if dialect_of(tx) == "postgresql":
+        await tx.execute(text("SELECT pg_advisory_xact_lock(7266002)"))
 
 
 # --- loading ------------------------------------------------------------------------------------------------------
@@ -119,8 +119,9 @@ async def _of_cases(tx: AsyncSession, table: Table, cases: Iterable[UUID]) -> li
 
 
 def _plan(row: Any) -> PlanFacts:
-    known = {name: value for name, value in row._mapping.items() if name not in _DERIVED}
-    return PlanFacts(**{**known, "years": {year: _year(facts) for year, facts in row.years.items()}})
+    plan = PlanFacts(*_plan_facts(row))
+    plan.years = {year: _year(facts) for year, facts in row.years.items()}
+    return plan
 
 
 def _year(facts: Mapping[str, Any]) -> Year:
@@ -138,7 +139,7 @@ def _year(facts: Mapping[str, Any]) -> Year:
 
 
 async def _tell(
-    connection: AsyncConnection,
+    tx: AsyncSession,
     batch: _Batch,
     members: dict[tuple[str, str], Member],
     deliveries: Mapping[UUID, Received[Any]],
@@ -146,7 +147,7 @@ async def _tell(
     """An item per delivery: what happened last counts. Deliveries go where their plan is."""
     places = {case: (s.plan.la, s.plan.administering_la) for case, s in batch.stories.items() if s.plan}
     moved = [case for case, place in places.items() if batch.places.get(case) != place]
-    before = await _deliveries(connection, deliveries, moved)
+    before = await _deliveries(tx, deliveries, moved)
     batch.members |= before
     for key, member in before.items():
         la, administering = places.get(member.case_id, (member.la, member.administering_la))
@@ -157,13 +158,15 @@ async def _tell(
 
 
 async def _deliveries(
-    connection: AsyncConnection, keys: Iterable[UUID], cases: Iterable[UUID]
+    tx: AsyncSession, keys: Iterable[UUID], cases: Iterable[UUID]
 ) -> dict[tuple[str, str], Member]:
     found: dict[tuple[str, str], Member] = {}
     for column, values in ((ITEM.c.key, sorted(map(str, keys))), (ITEM.c.case_id, sorted(cases))):
         for some in in_chunks(values):
-            query = select(ITEM).where(column.in_(some), ITEM.c.measure.startswith(TOLD, autoescape=True))
-            found |= {(row.measure, row.key): Member(*row) for row in await connection.execute(query)}
+            query = select(ITEM).where(
+                among(tx, column, some), ITEM.c.measure.startswith(TOLD, autoescape=True)
+            )
+            found |= {(row.measure, row.key): Member(*row) for row in await tx.execute(query)}
     return found
 
 
@@ -189,19 +192,17 @@ def _delivery(received: Received[Any], place: Place) -> Member:
 # --- saving -------------------------------------------------------------------------------------------------------
 
 
-async def _save(
-    tx: AsyncSession, connection: AsyncConnection, batch: _Batch, members: Mapping[tuple[str, str], Member]
-) -> None:
+async def _save(tx: AsyncSession, batch: _Batch, members: Mapping[tuple[str, str], Member]) -> None:
     stories = [batch.stories[case] for case in batch.whole]
     plans = {s.case_id: _plan_row(s, s.plan) for s in stories if s.plan}
     reviews = {r.review_id: _review_row(r) for s in stories for r in s.reviews.values()}
     notices = {n.notice_id: _notice_row(n) for s in stories for n in s.notices.values()}
     told_only = {case: row for case, row in batch.plans.items() if case not in plans}
-    await _replace(tx, connection, PLAN, batch.plans, plans | told_only)
-    await _replace(tx, connection, REVIEW, batch.reviews, reviews)
-    await _replace(tx, connection, NOTICE, batch.notices, notices)
-    await _replace(tx, connection, ITEM, batch.members, members)
-    await _count(tx, connection, batch.members, members)
+    await _replace(tx, PLAN, batch.plans, plans | told_only)
+    await _replace(tx, REVIEW, batch.reviews, reviews)
+    await _replace(tx, NOTICE, batch.notices, notices)
+    await _replace(tx, ITEM, batch.members, members)
+    await _count(tx, batch.members, members)
 
 
 def _plan_row(story: Story, plan: PlanFacts) -> tuple[Any, ...]:
@@ -229,47 +230,52 @@ def _plain(facts: Year) -> dict[str, Any]:
 
 
 async def _replace(
-    tx: AsyncSession,
-    connection: AsyncConnection,
-    table: Table,
-    before: Mapping[Any, Any],
-    after: Mapping[Any, Any],
+    tx: AsyncSession, table: Table, before: Mapping[Any, Any], after: Mapping[Any, Any]
 ) -> None:
     """Write the rows that differ and remove those that are gone: one statement each."""
     names = [column.name for column in table.columns]
     changed = [dict(zip(names, row, strict=True)) for key, row in after.items() if before.get(key) != row]
     if changed:
-        statement = upsert(tx, table)
-        keys = [column.name for column in table.primary_key]
-        rest = {name: statement.excluded[name] for name in names if name not in keys}
-        await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), changed)
+        await tx.execute(_put(table, dialect_of(tx)), many(tx, changed))
     gone = [before[key] for key in before if key not in after]
     if gone:
         key_columns = list(table.primary_key.columns)
         where = [column == bindparam(f"old_{column.name}", type_=column.type) for column in key_columns]
         places = [names.index(column.name) for column in key_columns]
         values = [{f"old_{names[p]}": row[p] for p in places} for row in gone]
-        await connection.execute(delete(table).where(*where), values)
+        await (await tx.connection()).execute(delete(table).where(*where), values)
 
 
-async def _count(
-    tx: AsyncSession, connection: AsyncConnection, before: Mapping[Any, Member], after: Mapping[Any, Member]
-) -> None:
+@cache
+def _put(table: Table, dialect: str) -> Any:
+    """Insert rows, or take the place of those with the same key."""
+    statement = insert_many(table, dialect, *table.columns.keys())
+    rest = {
+        column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+
+async def _count(tx: AsyncSession, before: Mapping[Any, Member], after: Mapping[Any, Member]) -> None:
     """Move the counters by what came and what went; one that comes to nought goes, as if it had never been."""
     moves: Tally[tuple[Any, ...]] = Tally(cell(m) for key, m in after.items() if before.get(key) != m)
     moves.subtract(cell(m) for key, m in before.items() if after.get(key) != m)
-    names = [column.name for column in COUNTER.columns]
+    names = COUNTER.columns.keys()
     rows = [dict(zip(names, (*key, n), strict=True)) for key, n in sorted(moves.items()) if n]
-    if not rows:
-        return
-    statement = upsert(tx, COUNTER)
+    if rows:
+        await tx.execute(_add(dialect_of(tx)), many(tx, rows))
+        await tx.execute(delete(COUNTER).where(COUNTER.c.n == 0))
+
+
+@cache
+def _add(dialect: str) -> Any:
+    statement = insert_many(COUNTER, dialect, *COUNTER.columns.keys())
     added = {"n": COUNTER.c.n + statement.excluded.n}
-    await connection.execute(statement.on_conflict_do_update(index_elements=names[:-1], set_=added), rows)
-    await connection.execute(delete(COUNTER).where(COUNTER.c.n == 0))
+    return statement.on_conflict_do_update(index_elements=list(COUNTER.primary_key.columns), set_=added)
 
 
-async def _progress(tx: AsyncSession, connection: AsyncConnection, events: Sequence[Received[Any]]) -> None:
-    last = (await connection.execute(select(PROGRESS))).first()
+async def _progress(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
+    last = (await tx.execute(select(PROGRESS))).first()
     days = [day for day in (acted_on(r.event) for r in events) if day]
     times = [r.time for r in events]
     row = {
@@ -278,5 +284,4 @@ async def _progress(tx: AsyncSession, connection: AsyncConnection, events: Seque
         "events": len(events) + (last.events if last else 0),
         "horizon": max([*days, last.horizon if last else NO_DAY]),
     }
-    statement = upsert(tx, PROGRESS).values(row)
-    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
+    await tx.execute(_put(PROGRESS, dialect_of(tx)), many(tx, [row]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -116,6 +117,7 @@ class Story:
         return bool(self.concluded or (self.plan and self.plan.last_concluded))
 
 
+@lru_cache(maxsize=8192)
 def academic_year(day: date) -> str:
     """The academic year, 1 September to 31 August, that a day lies in: "2026/27"."""
     start = day.year if day.month >= 9 else day.year - 1
@@ -126,11 +128,15 @@ def _start(year: str) -> int:
     return int(year[:4])
 
 
+def changes(event: Event) -> bool:
+    """Whether an event changes a fact. Stages announced, which are most of what is sent, and deliveries do not."""
+    return type(event) in _CHANGES
+
+
 def fold(story: Story, event: Event) -> None:
-    """Let one event happen to a case. Events that change no fact (stages announced, deliveries) do nothing."""
-    change = _CHANGES.get(type(event))
-    if change is not None:
-        change(story, event)
+    """Let one event happen to a case."""
+    if changes(event):
+        _CHANGES[type(event)](story, event)
 
 
 def acted_on(event: Event) -> date | None:

@@ -13,6 +13,7 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -235,6 +236,15 @@ async def file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]
         yield still_leading
 
 
+async def instant(session: AsyncSession, clock: Clock) -> datetime:
+    """Now, by the database's clock, which all replicas share (an SQLite database shares this machine's). A clock that
+    a test holds still wins."""
+    if type(clock) is not Clock or dialect_of(session) == "sqlite":
+        return clock.now()
+    at: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return at.astimezone(UTC)
+
+
 def upsert(session: AsyncSession, table: Table) -> Any:
     """An INSERT of the session's dialect, with `.on_conflict_do_nothing` and `.on_conflict_do_update`."""
     return postgresql.insert(table) if dialect_of(session) == "postgresql" else sqlite.insert(table)
@@ -249,8 +259,10 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
         return sqlite.insert(table)
     arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
     columns = [Column(name, table.c[name].type) for name in names]
-    given = func.unnest(*arrays).table_valued(*columns, with_ordinality="n").render_derived(name="given")
-    rows = select(*(given.c[name] for name in names)).order_by(given.c.n)
+    given = (
+        func.unnest(*arrays).table_valued(*columns, with_ordinality="nth_row").render_derived(name="given")
+    )
+    rows = select(*(given.c[name] for name in names)).order_by(given.c.nth_row)
     return postgresql.insert(table).from_select(list(names), rows)
 
 
