@@ -48,7 +48,8 @@ class NextStep(View):
 
 class ReviewView(View):
     """A review with its dates. A due date is the last compliant day, itself included; `alternative_due_on` the other
-    reading of the law; `overdue_since` the first day on which it was late, while it is open."""
+    reading of the law; `overdue_since` the first day on which it was late, while it is open. `decision_due` is the
+    earlier of the review's own due date and `meeting_limb_due`, four weeks after the meeting: both stand."""
 
     id: UUID
     case_id: UUID
@@ -69,6 +70,7 @@ class ReviewView(View):
     report_due: date | None
     report_received_on: date | None
     decision_due: date | None
+    meeting_limb_due: date | None
     final_longstop: date | None
     outcome: Outcome | None
     notified_on: date | None
@@ -246,17 +248,21 @@ async def list_reviews(
     status: Annotated[StatusFilter | None, Query()] = None,
     kind: Annotated[ReviewKind | None, Query()] = None,
     due_before: Annotated[IsoDate | None, Query(description="due earlier than this day")] = None,
+    case: Annotated[UUID | None, Query(description="the reviews of one child's plan")] = None,
+    missed: Annotated[
+        Stage | None, Query(description="of which this stage was past on arrival, so that nobody was told")
+    ] = None,
     updated_since: Annotated[
         Instant | None, Query(description="changed at or after this instant; sorts by it")
     ] = None,
 ) -> Response:
     """Reviews, by due date; with `updated_since`, by the time of their last change."""
-    wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since)
-    rows, missed = await queries.list_reviews(ctx, wanted, paging)
+    wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since, case, missed)
+    rows, untold = await queries.list_reviews(ctx, wanted, paging)
     page = paging.page(
         rows,
         key=lambda row: (row.updated_at if updated_since else row.due_on, row.id),
-        view=lambda row: _view(row, missed.get(row.id, []), ctx),
+        view=lambda row: _view(row, untold.get(row.id, []), ctx),
     )
     return ctx.answer(200, page)
 

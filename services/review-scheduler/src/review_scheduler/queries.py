@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -93,7 +93,7 @@ class StatusFilter(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The filters of a list of reviews; None means any. `due_before` excludes that day, `updated_since` includes that
-    instant."""
+    instant; `missed` is a stage recorded as missed before arrival."""
 
     urn: str | None = None
     la: str | None = None
@@ -102,6 +102,8 @@ class Wanted:
     kind: ReviewKind | None = None
     due_before: date | None = None
     updated_since: datetime | None = None
+    case: UUID | None = None
+    missed: Stage | None = None
 
 
 async def list_reviews(
@@ -155,6 +157,11 @@ def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
         found.append(col(Review.due_on) < wanted.due_before)
     if wanted.updated_since:
         found.append(col(Review.updated_at) >= wanted.updated_since)
+    if wanted.case:
+        found.append(col(Review.case_id) == wanted.case)
+    if wanted.missed:
+        missed = (col(StageRow.stage) == wanted.missed.value, col(StageRow.state) == StageState.MISSED.value)
+        found.append(exists().where(col(StageRow.review_id) == col(Review.id), *missed))
     return found + _of_status(wanted.status, today)
 
 

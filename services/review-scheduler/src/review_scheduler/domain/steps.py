@@ -398,8 +398,16 @@ def next_step(review: Waiting, today: date) -> NextStep | None:
         case Status.HELD:
             return NextStep("send-report", review.report_due, organiser)
         case Status.REPORTED:
-            return NextStep("decide", review.decision_due, "council")
+            return NextStep("decide", decide_by(review), "council")
         case Status.DECIDED:
-            return NextStep("send-amendment-notice", review.decision_due, "council")
+            return NextStep("send-amendment-notice", decide_by(review), "council")
         case _:
             return None
+
+
+def decide_by(review: Waiting) -> date | None:
+    """The day by which the decision of a meeting is still to be notified: with the review itself, or, where that was due
+    before the meeting, four weeks after it (both limbs stand)."""
+    if review.held_on and review.decision_due and review.decision_due < review.held_on:
+        return review.meeting_limb_due
+    return review.decision_due
