@@ -189,9 +189,11 @@ _COLUMNS = [name for name in ReviewView.model_fields if name not in _COMPUTED]
 
 
 class BookMeeting(Body):
-    """`covers`: other open reviews of the child that the same meeting serves; each keeps its own due date."""
+    """`covers`: other open reviews of the child that the same meeting serves; each keeps its own due date.
+    `notice_given_on`: the day everybody was given notice of it, where that is entered later; today if left out."""
 
     meeting_on: IsoDate
+    notice_given_on: IsoDate | None = None
     covers: tuple[StrictEnum[ReviewKind], ...] = Field(default=(), max_length=3, strict=False)
 
 
@@ -314,7 +316,8 @@ def _applied(found: InForce, setting: str | None) -> AppliedPolicy | None:
 async def book_meeting(review_id: UUID, body: BookMeeting, ctx: Ctx) -> Response:
     """Book the meeting, or move it. Too short a notice is recorded as a breach, not refused."""
     async with ctx.write() as tx:
-        return _changed(ctx, tx, await commands.book(ctx, tx, review_id, body.meeting_on, body.covers))
+        changed = await commands.book(ctx, tx, review_id, body.meeting_on, body.covers, body.notice_given_on)
+        return _changed(ctx, tx, changed)
 
 
 @router.post("/v1/reviews/{review_id}/held", response_model=ReviewView, dependencies=[allow("reviews.hold")])
