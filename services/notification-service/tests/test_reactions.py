@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from ehcp_contracts.envelope import council_subject
 from ehcp_contracts.events import (
     CaseFactsChanged,
     CeaseReason,
+    CouncilPolicyChanged,
     Facts,
     Outcome,
     Placement,
@@ -277,6 +279,24 @@ async def test_a_new_school_hears_of_a_review_that_was_taken_up_again_and_not_of
     await town.move(case, OAK)
     await town.send()
     assert town.heard(OAK) == ["placement-changed", "review-corrected"]
+
+
+async def test_a_councils_policy_concerns_no_partner_and_waits_for_no_case(town) -> None:
+    policy = CouncilPolicyChanged(
+        policy_version=1,
+        effective_on=date(2026, 9, 1),
+        basis="strict",
+        under5_interval_months=4,
+        notice_clear_days=1,
+        advice_request_days=56,
+        lead_plan_days=84,
+        lead_invite_days=56,
+        lead_last_call_days=14,
+    )
+    await town.hear(policy, council_subject("351"))
+    await town.send()
+    assert town.requests == []
+    assert await town.app.parked() == {}
 
 
 async def test_a_batch_of_events_is_taken_in_order(town) -> None:

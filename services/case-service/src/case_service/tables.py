@@ -169,6 +169,17 @@ class InstitutionRow(Base, table=True):
     loaded_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class IntervalRow(Base, table=True):
+    """A council's interval between interim reviews under five, from a day on, as review-scheduler tells it."""
+
+    __tablename__ = "under5_intervals"
+
+    la_code: str = Field(primary_key=True, max_length=3)
+    policy_version: int = Field(primary_key=True)
+    effective_on: date
+    months: int
+
+
 class QuarantineRow(Base, table=True):
     """What a source said of a record and was not taken, with the first reason (`code`, and where: `pointer`); repeats are
     counted, not stacked. It is settled when the source has said something newer of that record."""

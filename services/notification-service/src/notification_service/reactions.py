@@ -35,6 +35,7 @@ from notification_service.desk import Addressee, Desk, Directory, Notice, open_d
 from notification_service.domain import (
     BACKGROUND,
     CLOSES_REVIEW,
+    ENTITLEMENTS,
     OPEN_REVIEW,
     Ended,
     Route,
@@ -85,7 +86,9 @@ STAND = (*ROUTING, "quiet", "ended_on", "since")
 
 
 async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
-    """Take a batch of events in order. Raises `Defer` for a case that is not known yet."""
+    """Take a batch of events in order. Raises `Defer` for a case that is not known yet. What no partner may ever hear
+    (a council's policy, which is about no case) is of no concern here."""
+    events = [received for received in events if type(received.event) in ENTITLEMENTS]
     stands = await _stands(tx, {received.case for received in events})
     directory = await open_directory(tx, _routes(stands, events))
     batch = _Batch(tx, stands, directory, await instant(tx, tx.info["clock"]))
