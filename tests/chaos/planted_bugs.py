@@ -230,6 +230,20 @@ def _b14_input_in_a_log_line() -> None:
     pushes.snapshot_of = snapshot_of
 
 
+def _b15_known_when_the_log_was_read() -> None:
+    """To have read the log to its end is taken for knowing everything, whatever the sender still has in its outbox."""
+    from notification_service import knowledge
+    from service_kit.database import instant
+
+    async def look(hub: Any, horizon: Any) -> None:
+        if not await horizon.bus.lag(horizon.group, [horizon.topic]):
+            async with hub.db.read() as session:
+                at = await instant(session, hub.clock)
+            await knowledge._note(hub, at)
+
+    knowledge.look = look
+
+
 PLANT: dict[str, Callable[[], None]] = {
     "B01": _b01_auto_commit,
     "B02": _b02_watermark,
@@ -245,6 +259,7 @@ PLANT: dict[str, Callable[[], None]] = {
     "B12": _b12_poison_skipped,
     "B13": _b13_a_name_in_an_event,
     "B14": _b14_input_in_a_log_line,
+    "B15": _b15_known_when_the_log_was_read,
 }
 
 

@@ -18,7 +18,7 @@ from tests.rig.run import Run
 from . import evidence as found
 from . import log
 from .canaries import LEFT
-from .checker import DOUBLED, LEAKED, LOST, MISORDERED, STRANGER, Violation, check, told_on_old_knowledge
+from .checker import DOUBLED, LEAKED, LOST, MISORDERED, STRANGER, Violation, check
 from .evidence import Calm, Ending, Evidence, Outage, Sample
 from .journal import Journal
 from .loadgen import Load
@@ -93,7 +93,6 @@ class Report:
     repeated: int = 0
     killed: Counter[str] = field(default_factory=Counter)
     restarted: int = 0
-    late: list[float] = field(default_factory=list)
     slowest_start: float = 0
     healed_in: float | None = None
     outages: Sequence[Outage] = ()
@@ -136,11 +135,6 @@ class Report:
             for outage in self.outages
         ]
         lines.append(self._resources())
-        if self.late:
-            lines.append(
-                f"told on old knowledge, more than 60 s after a change still on its way: {len(self.late)} requests, "
-                f"the latest {max(self.late):.0f} s after"
-            )
         if self.refusals:
             commonest = sorted(self.refusals.items(), key=lambda item: -item[1])[:6]
             lines.append("refused: " + ", ".join(f"{times} × {what}" for what, times in commonest))
@@ -224,7 +218,7 @@ async def run(
         report.repeated = len(evidence.requests) - len(
             {r["headers"].get("webhook-id") for r in evidence.requests}
         )
-        report.violations, report.late = check(evidence), told_on_old_knowledge(evidence)
+        report.violations = check(evidence)
     report.seconds = time.time() - began
     return report
 

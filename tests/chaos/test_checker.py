@@ -13,16 +13,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
-from tests.chaos.checker import (
-    DOUBLED,
-    LEAKED,
-    LOST,
-    MISORDERED,
-    OTHER,
-    STRANGER,
-    check,
-    told_on_old_knowledge,
-)
+from tests.chaos.checker import DOUBLED, LEAKED, LOST, MISORDERED, OTHER, STRANGER, check
 from tests.chaos.evidence import Delivery, Ending, Entry, Evidence, Outage, Parked, Sample, Written
 
 CASE, OLD, NEW = "case-1", "900001", "900002"
@@ -283,22 +274,6 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
 def test_a_broken_promise_is_found(evidence: Evidence, invariant: str, sort: str, tamper: Tamper) -> None:
     tamper(evidence)
     assert (invariant, sort) in {(found.invariant, found.sort) for found in check(evidence)}
-
-
-def test_what_was_told_before_the_change_was_known_is_counted_and_not_called_a_breach(
-    evidence: Evidence,
-) -> None:
-    evidence.requests = [*evidence.requests[:2], SAID_TOO_LATE, *evidence.requests[2:]]
-    evidence.deliveries = [
-        *evidence.deliveries,
-        Delivery("n-5", "event-1", f"p-{OLD}", "webhook", "delivered", None),
-    ]
-    evidence.attempts = [*evidence.attempts, ("n-5", 204)]
-    evidence.learned = {"event-1": BEGAN + 1, "event-2": BEGAN + 290}
-    assert {found.invariant for found in check(evidence)} == {
-        "I6"
-    }  # a second notice of one event, made for this test
-    assert told_on_old_knowledge(evidence) == [pytest.approx(199)]
 
 
 def test_an_api_error_while_the_broker_is_away_is_the_hubs_fault_unless_the_process_was_dead(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from math import inf
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
@@ -36,7 +37,9 @@ async def test_the_result_of_a_request_that_spans_a_turn_is_recorded_by_the_next
     monkeypatch.setattr(sender, "attempt", slow)
     nothing: Any = None
     working = Sender(nothing, nothing)
-    working._start(cast(Claim, SimpleNamespace(subscription_id=uuid4(), failing=False)), datetime.now(UTC))
+    working._start(
+        cast(Claim, SimpleNamespace(subscription_id=uuid4(), failing=False)), datetime.now(UTC), inf
+    )
     await asyncio.sleep(0)
     taken, working._ended = working._ended, []
     answered.set()

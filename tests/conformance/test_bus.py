@@ -7,12 +7,13 @@ import contextlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiosqlite
 import pytest
 
-from service_kit.bus import Bus, Consumer, Message, Record
+from service_kit.bus import Bus, Consumer, Horizon, Message, Record
 from service_kit.bus.log_bus import LogBus
 
 
@@ -213,3 +214,73 @@ async def test_a_publish_cut_off_while_the_log_was_opened_leaves_no_connection_b
     with pytest.raises(asyncio.CancelledError):
         await sending
     await bus.close()
+
+
+# --- marks: how far a group knows a topic -----------------------------------------------------------------------------
+
+NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=1)
+
+
+async def read_all(bus: Bus, topic: str, count: int) -> None:
+    async with bus.consumer("g", [topic]) as consumer:
+        await consumer.commit(await collect(consumer, count))
+
+
+async def test_a_group_knows_nothing_before_the_sender_has_vouched(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, ("a", "1")))
+    await read_all(bus, topic, 1)
+    assert await bus.vouched(topic) is None
+    assert await Horizon(bus, "g", topic).look() is None
+
+
+async def test_an_empty_topic_is_known_as_soon_as_its_sender_vouches(bus: Bus, topic: str) -> None:
+    await bus.vouch(topic, NOON)
+    horizon = Horizon(bus, "g", topic)
+    assert await horizon.look() == NOON
+    assert await horizon.look() is None  # it is said once
+    await bus.vouch(topic, LATER)
+    assert await horizon.look() == LATER
+
+
+async def test_what_is_vouched_for_is_known_when_it_was_committed_in_every_partition(
+    bus: Bus, topic: str, open_another: Callable[[], Bus]
+) -> None:
+    await bus.publish(some(topic, *((f"k{i}", "1") for i in range(20))))
+    await bus.vouch(topic, NOON)
+    horizon = Horizon(open_another(), "g", topic)  # as another process: marks live in the bus
+    async with bus.consumer("g", [topic]) as consumer:
+        records = await collect(consumer, 20)
+        assert await horizon.look() is None
+        partitions = sorted({record.partition for record in records})
+        assert len(partitions) > 1
+        for partition in partitions:
+            assert await horizon.look() is None
+            await consumer.commit([record for record in records if record.partition == partition])
+        assert await horizon.look() == NOON
+
+
+async def test_a_reader_that_is_always_a_little_behind_still_knows_what_it_has_passed(
+    bus: Bus, topic: str
+) -> None:
+    """Each mark is replaced before it is reached; the one before it has been."""
+    horizon = Horizon(bus, "g", topic)
+    async with bus.consumer("g", [topic]) as consumer:
+        await bus.publish(some(topic, ("a", "1")))
+        await bus.vouch(topic, NOON)
+        assert await horizon.look() is None
+        await bus.publish(some(topic, ("a", "2")))
+        await bus.vouch(topic, LATER)
+        await consumer.commit((await collect(consumer, 2))[:1])
+        assert await horizon.look() == NOON
+
+
+async def test_marks_are_no_records(bus: Bus, topic: str) -> None:
+    """The log does not grow by them, and nobody who reads it from the start sees any."""
+    await bus.publish(some(topic, ("a", "1")))
+    for seconds in range(3):
+        await bus.vouch(topic, NOON + timedelta(seconds=seconds))
+    await read_all(bus, topic, 1)
+    seen = [record.value async for batch in bus.read_from_start([topic]) for record in batch]
+    assert seen == [b"1"]
+    assert await bus.lag("g", [topic]) == 0

@@ -255,6 +255,64 @@ async def test_the_relay_hears_of_a_commit_in_another_process_without_waiting_fo
     await bus.close()
 
 
+async def test_the_relay_vouches_for_what_was_committed_and_sent_and_for_no_more(
+    db: Database, tmp_path: Path
+) -> None:
+    """What is committed and not sent makes it wait; what becomes visible meanwhile at a higher place does not."""
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"], poll=0.01)
+    before = db.clock.now()
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    vouching = asyncio.create_task(relay.vouch())
+    await until_waiting(relay, vouching)
+    assert await bus.vouched(TOPIC) is None
+    first = await relay._unpublished()
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    await relay._mark(*await relay._send(first))
+    async with asyncio.timeout(60):
+        await vouching
+    mark = await bus.vouched(TOPIC)
+    assert mark is not None
+    assert mark.until >= before
+    assert await relay.backlog() == 1
+    await bus.close()
+
+
+async def until_waiting(relay: Relay, task: asyncio.Task[None]) -> None:
+    """Until the task has looked at least once and waits."""
+    looked = asyncio.Event()
+    right = relay._waits
+
+    async def waits(last: int) -> bool:
+        found = await right(last)
+        looked.set()
+        return found
+
+    relay._waits = waits  # type: ignore[method-assign]
+    async with asyncio.timeout(60):
+        await looked.wait()
+    assert not task.done()
+
+
+async def test_an_event_that_the_bus_refused_does_not_hold_up_the_marks(db: Database, tmp_path: Path) -> None:
+    """Its case is held, and said in /ready; all others are vouched for."""
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"])
+    case = uuid4()
+    for _ in range(2):
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+    outbox = db.tables["outbox"]
+    async with db.write() as tx:
+        await tx.execute(outbox.update().where(outbox.c.sequence == 1).values(held_reason="too large"))
+    async with asyncio.timeout(60):
+        await relay.vouch()
+    assert await bus.vouched(TOPIC) is not None
+    await bus.close()
+
+
 def toy_tables(db: Database) -> object:
     return next(iter(db.tables.values())).metadata
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, date, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 from conformance.test_database import ENDED, event
 from conformance.toy import TOPIC, Toy, toy_metadata
+from deploy.up.ports import free_port
 from sqlalchemy import select
+from tests.rig.proxy import Proxy
 
-from service_kit.bus import open_bus
+from service_kit.bus import BusAway, Consumer, Horizon, Message, open_bus
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
 from service_kit.database import Database, Unavailable
@@ -22,6 +24,7 @@ from service_kit.inbox import Inbox
 from service_kit.outbox import publish
 from service_kit.relay import Relay
 
+T = TypeVar("T")
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("outages")]
 
 
@@ -107,6 +110,74 @@ async def test_f21_what_was_written_while_the_broker_was_dead_is_sent_when_it_is
     assert [n for i, n in enumerate(sequences) if n not in sequences[:i]] == [1, 2, 3]
     await again.close()
     await db.close()
+
+
+@pytest.mark.kafka
+async def test_f24_connections_that_died_without_a_word_are_given_up_before_aiokafka_would(
+    own_kafka: Callable[..., Any],
+) -> None:
+    """aiokafka waits 40 s for an answer; a router that has forgotten a connection never sends one."""
+    port = free_port()
+    kafka = own_kafka(proxy_port=port)
+    if not kafka.real:
+        pytest.skip("the mock cluster cannot be reached through a proxy")
+    async with Proxy(kafka.cluster.proxied_port(), port=port) as link:
+        await kafka.provision()
+        near, far = open_bus(f"kafka://127.0.0.1:{port}"), open_bus(kafka.bus_url)
+        async with near.consumer("g", [TOPIC]) as consumer:
+            await near.publish([Message(TOPIC, "a", b"before")])
+            await _reads(consumer, b"before")
+            await link.strand()
+            async with asyncio.timeout(36):
+                await far.publish([Message(TOPIC, "a", b"heard")])
+                sending = asyncio.create_task(near.publish([Message(TOPIC, "a", b"said")]))
+                await _reads(consumer, b"heard")
+                await sending
+            await _reads(consumer, b"said")
+        await near.close()
+        await far.close()
+
+
+async def _reads(consumer: Consumer, value: bytes) -> None:
+    """Read on until a record has come; what came before may come again."""
+    while True:
+        records = await consumer.fetch()
+        await consumer.commit(records)
+        if value in [record.value for record in records]:
+            return
+
+
+@pytest.mark.kafka
+async def test_f20_whoever_asks_a_dead_broker_is_told_so_and_is_answered_when_it_is_back(
+    own_kafka: Callable[[], Any],
+) -> None:
+    """A sender that cannot vouch and a reader that cannot look do not hang, and need no new process."""
+    kafka = own_kafka()
+    await kafka.provision()
+    bus, noon = open_bus(kafka.bus_url), datetime(2026, 9, 1, 12, tzinfo=UTC)
+    horizon = Horizon(bus, "g", TOPIC)
+    await bus.vouch(TOPIC, noon)
+    assert await horizon.look() == noon
+    kafka.kill9()
+    async with asyncio.timeout(60):
+        with pytest.raises(BusAway):
+            await bus.vouch(TOPIC, noon)
+        with pytest.raises(BusAway):
+            await horizon.look()
+    kafka.restart()
+    later = noon + timedelta(seconds=1)
+    async with asyncio.timeout(120):
+        await _until_answered(lambda: bus.vouch(TOPIC, later))
+        assert await _until_answered(horizon.look) == later
+    await bus.close()
+
+
+async def _until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await ask()
+        except BusAway:
+            await asyncio.sleep(0.1)
 
 
 def _sequence(value: bytes | None) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, MetaData, String, Table, insert, sele
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import CASES, PlanCeased, ReviewDue
+from service_kit.bus import open_bus
 from service_kit.clock import Clock
 from service_kit.database import Database
 from service_kit.hub import Hub
@@ -36,7 +37,7 @@ class Toy:
     """Effects of the toy service; `fail` and `wait` name sequences at which it breaks or defers, by case."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
-        self.hub = Hub("toy", db, clock, Settings(environment="test"))
+        self.hub = Hub("toy", db, clock, Settings(environment="test"), open_bus("sqlite:///asked-by-no-toy"))
         self.fail: set[tuple[UUID, int]] = set()
         self.wait: set[tuple[UUID, int]] = set()
         self.calls = 0

@@ -159,9 +159,18 @@ class House:
             if one.inbox and await one.bus.lag(one.service.name, one.service.listens):
                 return False
         async with self.as_("operator") as operator:
-            pending = await operator.get("/v1/deliveries", params={"status": "pending", "limit": "200"})
-            # What was tried and failed waits for its next attempt; the rest is under way.
-            return all(one["attempts"] for one in pending.raise_for_status().json()["items"])
+            waiting = [
+                one
+                for status in ("pending", "available")
+                for one in (
+                    (await operator.get("/v1/deliveries", params={"status": status, "limit": "200"}))
+                    .raise_for_status()
+                    .json()["items"]
+                )
+            ]
+        # What was tried and failed waits for its next attempt; the rest is under way.
+        tried = all(one["attempts"] for one in waiting if one["status"] == "pending")
+        return tried and not any(one["held"] for one in waiting)
 
     async def go_to(self, day: date) -> None:
         """Let the days pass: for each, every service's daily jobs, each seeing what the one before has sent."""

@@ -145,6 +145,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/reviews/{review_id}/held": {"held_on": "2026-09-01"},
     "POST /v1/reviews/{review_id}/report": {"received_on": "2026-09-01"},
     "POST /v1/reviews/{review_id}/decision": {"outcome": "maintain", "notified_on": "2026-09-01"},
+    "POST /v1/reviews/{review_id}/corrections": {
+        "field": "held_on", "new": "2026-08-31", "reason": "keying_error", "note": "Typed wrongly.",
+    },
     "PATCH /v1/partners/{partner_id}": {"name": "New name"},
     "PATCH /v1/subscriptions/{subscription_id}": {"event_types": ["ehcp.review-due.v1"]},
 }  # fmt: skip

@@ -164,8 +164,8 @@ class Proxy:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(UP, reader, server, client))
                 pumps.create_task(self._pump(DOWN, answers, client, server))
-        except* OSError:
-            pass  # one side has gone; the other hears of it now
+        except* (OSError, asyncio.CancelledError):
+            pass  # one side has gone, and the other hears of it now; or the proxy closes
         finally:
             _reset(*ends)
             self._writers -= ends

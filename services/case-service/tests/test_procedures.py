@@ -308,6 +308,113 @@ async def test_a_withdrawn_decision_lets_the_plan_go_on(hub: Any, snapshot: Any)
     assert (case["status"], case["plan"]["in_force_to"]) == ("active", None)
 
 
+async def ceasing(hub: Any, case_id: str) -> str:
+    """Notified 14 September, so appeals run to 16 November 2026; returns the address of the next step."""
+    url = f"/v1/cases/{case_id}/cease"
+    await hub.post(url, {"stage": "consult", "notified_on": "2026-09-01"})
+    await hub.post(url, {"notified_on": "2026-09-14", "reason": "2"})
+    return url
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"), [("withdraw", "cease_withdrawn"), ("appeal_allowed", "appeal_allowed")]
+)
+async def test_whoever_was_told_that_a_plan_ends_is_told_that_it_goes_on(
+    hub: Any, snapshot: Any, stage: str, reason: str
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    url = await ceasing(hub, case_id)
+    await hub.post(url, {"stage": "appeal"})
+    assert (await hub.events())[-1] == ("plan-continued", {"reason": "appeal_lodged"})
+    case = (await hub.post(url, {"stage": stage})).json()
+    assert (case["status"], case["plan"]["appeal_open"]) == ("active", False)
+    assert (await hub.events())[-1] == ("plan-continued", {"reason": reason})
+
+
+async def test_a_consultation_that_comes_to_nothing_is_told_to_nobody(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())
+    await hub.post(f"/v1/cases/{case_id}/cease", {"stage": "consult", "notified_on": "2026-09-01"})
+    await hub.post(f"/v1/cases/{case_id}/cease", {"stage": "withdraw"})
+    assert [name for name, _ in await hub.events()] == ["plan-registered"]
+
+
+async def test_a_certificate_that_moves_the_end_is_told_as_such(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())
+    url = await ceasing(hub, case_id)
+    hub.app.clock.set(date(2026, 10, 30))
+    await hub.post(url, {"stage": "certificate", "notified_on": "2026-10-30"})
+    told = ("plan-continued", {"reason": "certificate_issued", "in_force_to": "2026-11-30"})
+    assert (await hub.events())[-1] == told
+
+
+async def test_an_appeal_entered_after_the_plan_was_thought_to_have_ended_takes_the_end_back(
+    hub: Any, snapshot: Any
+) -> None:
+    """CFA 2014 s.45(4): lodged in time, it kept the plan in force all along."""
+    case_id = await hub.a_plan(snapshot())
+    url = await ceasing(hub, case_id)
+    hub.app.clock.set(date(2026, 11, 20))
+    await hub.app.run_daily()
+    assert (await hub.case(case_id))["status"] == "ceased"
+    case = (await hub.post(url, {"stage": "appeal"})).json()
+    assert (case["status"], case["plan"]["ceased_on"]) == ("cease_notified", None)
+    assert [name for name, _ in await hub.events()][-2:] == ["plan-ceased", "plan-continued"]
+    await hub.app.run_daily()
+    assert (await hub.case(case_id))["status"] == "cease_notified"
+
+
+async def test_a_certificate_entered_late_gives_the_plan_the_days_it_was_due(hub: Any, snapshot: Any) -> None:
+    """Certificate 30 October, so to 30 November; entered on 20 November, three days after the plan had ended."""
+    case_id = await hub.a_plan(snapshot())
+    url = await ceasing(hub, case_id)
+    hub.app.clock.set(date(2026, 11, 20))
+    await hub.app.run_daily()
+    case = (await hub.post(url, {"stage": "certificate", "notified_on": "2026-10-30"})).json()
+    assert (case["status"], case["plan"]["in_force_to"]) == ("cease_notified", "2026-11-30")
+    hub.app.clock.set(date(2026, 12, 1))
+    await hub.app.run_daily()
+    assert (await hub.events())[-1] == ("plan-ceased", {"ceased_on": "2026-12-01", "reason": "2"})
+
+
+async def test_an_end_recorded_in_error_is_taken_back(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())
+    url = f"/v1/cases/{case_id}/cease"
+    await hub.post(url, {"notified_on": "2026-09-12", "reason": "8", "effective_now": True})
+    assert codes(await hub.post(url, {"stage": "appeal"})) == ["not-notified"]
+    case = (await hub.post(url, {"stage": "withdraw"})).json()
+    assert (case["status"], case["plan"]["ceased_on"], case["plan"]["cease_reason"]) == ("active", None, None)
+    assert (await hub.events())[-1] == ("plan-continued", {"reason": "ended_in_error"})
+
+
+async def test_an_amendment_made_before_a_plan_began_to_cease_is_entered_afterwards(
+    hub: Any, snapshot: Any
+) -> None:
+    """Notice 3 August, final plan 24 August, ceasing considered on 1 September: entered in the other order."""
+    case_id = await hub.a_plan(snapshot())
+    await ceasing(hub, case_id)
+    url = f"/v1/cases/{case_id}/amendment-notices"
+    refused = await hub.post(url, {"sent_on": "2026-09-01"})
+    assert refused.status_code == 409
+    notice = (await hub.post(url, {"sent_on": "2026-08-03"})).json()
+    issued = await hub.post(f"{url}/{notice['id']}/final", {"issued_on": "2026-08-24"})
+    assert (issued.status_code, issued.json()["state"]) == (200, "issued")
+    assert (await hub.case(case_id))["status"] == "cease_notified"
+    assert (await hub.events())[-1][0] == "amendment-issued"
+
+
+async def test_a_final_plan_issued_before_a_plan_ended_is_entered_afterwards(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())
+    url = f"/v1/cases/{case_id}/amendment-notices"
+    notice = (await hub.post(url, {"sent_on": "2026-08-03"})).json()
+    ended = {"notified_on": "2026-09-12", "reason": "5", "effective_now": True}
+    await hub.post(f"/v1/cases/{case_id}/cease", ended)
+    late = await hub.post(f"{url}/{notice['id']}/final", {"issued_on": "2026-09-12"})
+    assert late.status_code == 409
+    issued = await hub.post(f"{url}/{notice['id']}/final", {"issued_on": "2026-09-11"})
+    assert issued.status_code == 200, issued.text
+    assert (await hub.case(case_id))["status"] == "ceased"
+
+
 @pytest.mark.parametrize("reason", ["5", "7", "8"])
 async def test_death_and_leaving_end_a_plan_at_once(hub: Any, snapshot: Any, reason: str) -> None:
     case_id = await hub.a_plan(snapshot())

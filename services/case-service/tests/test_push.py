@@ -307,6 +307,37 @@ async def test_a_plan_that_ended_in_the_source_ends_here(hub: Any, snapshot: Any
     assert codes(response) == ["reopened"]
 
 
+async def test_a_plan_that_ended_here_stays_so_while_the_source_says_nothing_of_it(
+    hub: Any, snapshot: Any
+) -> None:
+    """The source goes on sending an active plan, and later an end that was taken back here: neither is news."""
+    case_id = await hub.a_plan(snapshot())
+    url = f"/v1/cases/{case_id}/cease"
+    await hub.post(url, {"notified_on": "2026-09-12", "reason": "8", "effective_now": True})
+    assert (await hub.push(snapshot(version=2, officer="officer-5"))).status_code == 200
+    assert (await hub.case(case_id))["status"] == "ceased"
+    ended = {"status": "ceased", "ceased_on": "2026-09-12", "cease_reason": "8"}
+    await hub.push(snapshot(version=3, plan=ended))
+    await hub.post(url, {"stage": "withdraw"})
+    await hub.push(snapshot(version=4, plan=ended, officer="officer-6"))
+    assert (await hub.case(case_id))["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("told", "later"),
+    [("2026-09-10", True), ("2026-08-31", None), ("2026-05-15", None)],
+    ids=["since the go-live", "before it", "within two weeks"],
+)
+async def test_a_later_conclusion_in_the_source_is_another_review_or_a_better_day(
+    hub: Any, snapshot: Any, told: str, later: bool | None
+) -> None:
+    """Go-live 1 September 2026; last concluded 1 May. No second review is concluded within the two weeks' notice that
+    its meeting needs, and what happened before the go-live is no news."""
+    await hub.a_plan(snapshot())
+    await hub.push(snapshot(version=2, plan={"last_concluded": told}))
+    assert (await hub.events())[1][1].get("later_review") is later
+
+
 async def test_a_plan_that_ended_before_it_came_here_is_told_to_nobody(hub: Any, snapshot: Any) -> None:
     ended = {"status": "ceased", "ceased_on": "2026-03-01", "cease_reason": "2", "last_concluded": None}
     case_id = await hub.a_plan(snapshot(plan=ended))

@@ -11,6 +11,7 @@ import pytest
 from ehcp_contracts.events import (
     Outcome,
     ReviewConcluded,
+    ReviewCorrected,
     ReviewDecided,
     ReviewKind,
     ReviewMeetingHeld,
@@ -235,3 +236,65 @@ async def test_an_event_for_a_case_that_is_not_known_yet_waits(hub: Any) -> None
     await hub.app.deliver(decided(Outcome.AMEND), case=uuid4())
     await hub.app.settle()
     assert (await hub.app.parked())["waiting"] == 1
+
+
+# -- what is recorded late or corrected ----------------------------------------------------------------------------
+
+
+def corrected(**more: Any) -> ReviewCorrected:
+    """Meeting 1 September 2026, decided 10 September; the fields given are those that were wrong."""
+    known = {"held_on": date(2026, 9, 1), "notified_on": date(2026, 9, 10), "reason": "keying_error"}
+    return ReviewCorrected(
+        **{
+            "review_id": REVIEW,
+            "kind": ReviewKind.ANNUAL,
+            "due_on": date(2027, 4, 30),
+            "latest_meeting_on": date(2027, 4, 2),
+            **known,
+            **more,
+        }
+    )
+
+
+async def test_a_corrected_meeting_moves_the_days_of_its_amendment(hub: Any, snapshot: Any) -> None:
+    """Notice 14 September: + 56 is 9 November; a meeting on 11 August puts M + 84 on 3 November before it."""
+    case_id = await hub.a_plan(snapshot())
+    await tell(hub, case_id, decided(Outcome.AMEND))
+    body = {"sent_on": "2026-09-14", "review_id": str(REVIEW)}
+    await hub.post(f"/v1/cases/{case_id}/amendment-notices", body)
+    await tell(hub, case_id, corrected(held_on=date(2026, 8, 11)))
+    (amendment,) = await notices(hub, case_id)
+    assert (amendment["meeting_on"], amendment["notice_due"]) == ("2026-08-11", "2026-09-08")
+    assert (amendment["final_due"], amendment["state"]) == ("2026-11-03", "open")
+    assert (await hub.history(case_id))[-1]["what"] == "review_corrected"
+
+
+async def test_a_meeting_entered_after_a_decision_without_one_starts_the_twelve_weeks(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    await tell(hub, case_id, decided(Outcome.AMEND).model_copy(update={"meeting_on": None}))
+    (amendment,) = await notices(hub, case_id)
+    assert (amendment["meeting_on"], amendment["notice_due"]) == (None, "2026-09-10")
+    await tell(hub, case_id, held(date(2026, 9, 1)), corrected(reason="recorded_late"))
+    (amendment,) = await notices(hub, case_id)
+    assert (amendment["meeting_on"], amendment["notice_due"]) == ("2026-09-01", "2026-09-29")
+
+
+async def test_a_corrected_conclusion_moves_the_anchor_back_with_the_review_that_set_it(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    await tell(hub, case_id, concluded(date(2026, 9, 10)))
+    other = corrected(review_id=uuid4(), concluded_on=date(2026, 9, 3))
+    await tell(hub, case_id, other)  # an earlier review, recorded late: the later one stays the last
+    assert (await hub.case(case_id))["plan"]["last_concluded"] == "2026-09-10"
+    await tell(hub, case_id, corrected(concluded_on=date(2026, 9, 8)))
+    assert (await hub.case(case_id))["plan"]["last_concluded"] == "2026-09-08"
+
+
+async def test_a_correction_of_what_is_not_known_here_changes_nothing(hub: Any, snapshot: Any) -> None:
+    case_id = await hub.a_plan(snapshot())
+    before = await hub.case(case_id)
+    await tell(hub, case_id, corrected(), corrected(withdrawn="satisfied", held_on=None))
+    assert await hub.case(case_id) == before

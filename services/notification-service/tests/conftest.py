@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from ehcp_contracts.events import (
+    CASES,
     Facts,
     Placement,
     PlacementChanged,
@@ -25,10 +26,10 @@ from ehcp_contracts.events import (
     ReviewScheduled,
     ReviewStage,
 )
-from notification_service import sender
-from notification_service.desk import HOLD
+from notification_service import knowledge, sender
 from notification_service.main import service
 from notification_service.targets import Outside
+from service_kit.bus import Horizon
 from service_kit.testing import Harness, running
 
 ELM, OAK = "900123", "900456"
@@ -132,8 +133,20 @@ class Town:
         await self.hear(due_event(review or uuid4()), case)
 
     async def hear(self, event: Any, case: UUID, **more: Any) -> None:
+        """An event arrives, and case-service says that this was all."""
         await self.app.deliver(event, case=case, **more)
         await self.app.settle()
+        await self.know()
+
+    async def know(self) -> None:
+        """The relay of case-service vouches for all up to now, and we look."""
+        await self.app.bus.vouch(CASES, self.app.clock.now())
+        await self.look()
+
+    async def look(self) -> None:
+        """Look how far the news of case-service has been consumed."""
+        hub = self.app.hub
+        await knowledge.look(hub, Horizon(hub.bus, hub.name, CASES))
 
     # --- sending
 
@@ -141,18 +154,19 @@ class Town:
         self.requests.append(request)
         return self.reply(request)
 
-    async def send(self, *, now: datetime | None = None) -> int:
-        """Carry out what is due, against the fake receiver: at `now`, or once the hold of review events is over."""
-        if now is None:
-            self.app.clock.pass_time(HOLD)
+    async def send(self) -> int:
+        """Carry out what is due, against the fake receiver, with all known of case-service up to now."""
+        await self.know()
+        return await self.send_as_known()
+
+    async def send_as_known(self) -> int:
+        """The same, as far as is known of case-service."""
         async with Outside(transport=httpx2.MockTransport(self.answer)) as outside:
-            return await sender.run_once(
-                self.app.hub, now=now or self.app.clock.now(), outside=outside, dice=Middle()
-            )
+            return await sender.run_once(self.app.hub, outside=outside, dice=Middle())
 
     async def send_after(self, seconds: float) -> int:
         self.app.clock.pass_time(timedelta(seconds=seconds))
-        return await self.send(now=self.app.clock.now())
+        return await self.send()
 
     def received(self, ref: str) -> list[dict[str, Any]]:
         """What a partner's address has received so far, in order."""

@@ -48,6 +48,7 @@ TABLE = {
     "ehcp.date-corrected.v1": "PPPP",
     "ehcp.cease-notified.v1": "PPPP",
     "ehcp.plan-ceased.v1": "PPPP",
+    "ehcp.plan-continued.v1": "PPPP",
     "ehcp.review-scheduled.v1": "PPPP",
     "ehcp.review-due.v1": "PPPP",
     "ehcp.review-overdue.v1": "PPPP",
@@ -57,6 +58,7 @@ TABLE = {
     "ehcp.review-decided.v1": "PPPP",
     "ehcp.review-concluded.v1": "fffP",
     "ehcp.review-withdrawn.v1": "PPPP",
+    "ehcp.review-corrected.v1": "PPPP",
 }
 
 
@@ -267,12 +269,16 @@ SAMPLES: dict[str, Any] = {
     "citation": "CFA 2014 s.44(1)",
     "counts_as_statutory": True,
     "plan_version": 2,
+    "withdrawn": "satisfied",
+    "later_review": True,
 }
 REASONS = {
     "ehcp.date-corrected.v1": "keying_error",
     "ehcp.review-withdrawn.v1": "satisfied",
     "ehcp.cease-notified.v1": "2",
     "ehcp.plan-ceased.v1": "2",
+    "ehcp.plan-continued.v1": "appeal_lodged",
+    "ehcp.review-corrected.v1": "recorded_late",
 }
 
 

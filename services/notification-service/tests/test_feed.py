@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
 from uuid import uuid4
 
 import httpx2
@@ -133,21 +132,11 @@ async def test_a_waiting_reader_holds_no_database_connection(school, monkeypatch
     waiting.cancel()
 
 
-async def test_a_review_event_is_held_in_the_feed_as_well_and_holds_what_is_behind_it(school) -> None:
-    case = await school.issue()
-    await school.due(case)
-    await school.issue()
-    assert len(await ids(school)) == 1
-    school.app.clock.pass_time(timedelta(seconds=1))
-    assert len(await ids(school)) == 3
-
-
 async def test_a_school_reads_nothing_more_of_a_pupil_who_has_left_but_the_leaving(school) -> None:
     """S14, F46: also what it had read before."""
     case = await school.issue()
     stays = await school.issue()
     await school.due(case)
-    school.app.clock.pass_time(timedelta(seconds=1))
     assert len(await ids(school)) == 3
     await school.move(case, OAK)
     shown = (await read(school)).json()
@@ -187,7 +176,6 @@ async def test_a_pupil_who_comes_back_brings_back_what_the_school_had_not_read(s
     review = await school.schedule(case)
     await school.schedule(case, review)
     stays = await school.issue()
-    school.app.clock.pass_time(timedelta(seconds=1))
     await school.move(case, OAK)
     first = (await read(school)).json()
     assert [event["subject"] for event in first] == [str(stays), str(case)]
@@ -252,7 +240,6 @@ async def test_a_feed_subscription_narrows_the_feed(school) -> None:
     assert (answer.status_code, answer.json()["secret"]) == (201, None)
     case = await school.issue()
     await school.due(case)
-    school.app.clock.pass_time(timedelta(seconds=1))
     assert [event["type"] for event in (await read(school)).json()] == ["ehcp.review-due.v1"]
 
 

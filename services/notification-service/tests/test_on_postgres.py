@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from notification_service import knowledge
 from notification_service.claims import InFlight, claim
 from notification_service.main import service
-from notification_service.moments import instant
 from notification_service.tables import Partner, metadata
-from service_kit import Clock, Settings, migrate, uuid7
+from service_kit import Clock, Settings, instant, migrate, uuid7
 from service_kit.bus.log_bus import LogBus
 from service_kit.testing import running
 
@@ -77,6 +77,19 @@ async def test_from_the_event_to_the_new_school(people: Any) -> None:
     ).status_code == 200
 
 
+async def test_notices_wait_for_news_and_those_of_a_case_that_is_stuck_for_its_repair(people: Any) -> None:
+    """The conditions of the claim in PostgreSQL's own types (ids, instants)."""
+    stuck, other = await people.issue(), await people.issue()
+    people.app.clock.pass_time(timedelta(seconds=21))
+    assert await people.send_as_known() == 0
+    assert await knowledge.held(people.app.hub) == 8
+    await people.app.deliver_raw("ehcp.cases", str(stuck), b"{ this was a move")
+    await people.app.settle()
+    await people.send()
+    assert {body["subject"] for body in people.received(ELM)} == {str(other)}
+    assert {d["case_id"] for d in await people.deliveries() if d["held"]} == {str(stuck)}
+
+
 async def test_two_workers_that_claim_at_once_share_and_never_double(people: Any) -> None:
     """F41: of two that chose the same rows, each row goes to one."""
     for _ in range(12):
@@ -85,7 +98,7 @@ async def test_two_workers_that_claim_at_once_share_and_never_double(people: Any
 
     async def worker() -> set[Any]:
         async with people.app.hub.db.write() as tx:
-            return {one.id for one in await claim(tx, now, InFlight())}
+            return {one.id for one in await claim(tx, now, InFlight(), people.app.hub.settings)}
 
     shares = await asyncio.gather(*(worker() for _ in range(4)))
     assert sum(map(len, shares)) == len(set().union(*shares)) == 48

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
@@ -16,8 +17,10 @@ from ehcp_contracts.events import (
     Placement,
     PlacementChanged,
     PlanCeased,
+    PlanContinued,
     PlanIssued,
     Responsible,
+    ReviewCorrected,
     ReviewDecided,
     ReviewDue,
     ReviewKind,
@@ -144,18 +147,6 @@ async def test_a_notice_that_waits_when_the_pupil_moves_goes_to_the_new_school_i
     assert withdrawn["reason"] == "no-longer-entitled"
 
 
-async def test_a_review_event_that_overtakes_the_move_is_held_until_the_move_is_known(town) -> None:
-    """The topics have no common order: within the hold the move is heard and the notice is re-routed."""
-    case = await town.issue()
-    await town.send()
-    await town.due(case)
-    assert await town.send(now=town.app.clock.now()) == 1  # the case system's only
-    await town.move(case, OAK)
-    await town.send_after(1)
-    assert "review-due" not in town.heard(ELM)
-    assert "review-due" in town.heard(OAK)
-
-
 async def test_a_notice_made_after_the_move_that_went_out_before_it_was_known_is_admitted(town) -> None:
     """What remains of the race is not hidden: an alert names the delivery, and the new school still hears."""
     case = await town.issue()
@@ -266,6 +257,28 @@ async def test_a_reminder_that_comes_after_the_end_is_not_sent(town) -> None:
     assert "review-due" not in town.heard(ELM)
 
 
+async def test_a_plan_that_goes_on_after_all_is_reminded_of_again(town) -> None:
+    case = await town.issue()
+    await town.hear(PlanCeased(ceased_on=date(2026, 9, 1), reason=CeaseReason.NEEDS_MET), case)
+    await town.hear(PlanContinued(reason="appeal_lodged"), case)
+    await town.due(case)
+    await town.send()
+    assert town.heard(ELM)[-3:] == ["plan-ceased", "plan-continued", "review-due"]
+
+
+async def test_a_new_school_hears_of_a_review_that_was_taken_up_again_and_not_of_one_corrected_and_over(
+    town,
+) -> None:
+    case, review, over = await town.issue(), uuid4(), uuid4()
+    await town.hear(_withdrawn(review), case)
+    await town.hear(_corrected(review), case)
+    await town.hear(_corrected(over, withdrawn="satisfied"), case)
+    await town.send()
+    await town.move(case, OAK)
+    await town.send()
+    assert town.heard(OAK) == ["placement-changed", "review-corrected"]
+
+
 async def test_a_batch_of_events_is_taken_in_order(town) -> None:
     """Issue, due, move, decision in one batch: the same as one by one."""
     case, review = uuid4(), uuid4()
@@ -336,6 +349,17 @@ def _decided(review: UUID) -> ReviewDecided:
         notified_on=date(2027, 2, 20),
         meeting_on=date(2027, 2, 1),
         decision_due=date(2027, 3, 1),
+    )
+
+
+def _corrected(review: UUID, **more: Any) -> ReviewCorrected:
+    return ReviewCorrected(
+        review_id=review,
+        kind=ReviewKind.ANNUAL,
+        reason="recorded_late",
+        due_on=date(2027, 3, 1),
+        latest_meeting_on=date(2027, 2, 1),
+        **more,
     )
 
 

@@ -114,7 +114,7 @@ async def test_the_schedule_is_followed_and_then_the_notice_is_quarantined_and_s
     """F36, F39: ten attempts at their times, then NotificationFailed and an alert; nothing is forgotten."""
     school.reply = says(503)
     await school.issue()
-    assert await school.send(now=school.app.clock.now()) == 1
+    assert await school.send() == 1
     for pause in SCHEDULE[1:]:
         assert await school.send_after(pause - 1) == 0
         assert await school.send_after(1) == 1
@@ -156,7 +156,7 @@ async def test_what_a_failure_leads_to(school, reply, outcome: str, pause: int) 
     school.reply = reply
     await school.issue()
     sent_at = school.app.clock.now()
-    await school.send(now=sent_at)
+    await school.send()
     push = await the_push(school)
     assert (push["status"], push["reason"]) == ("pending", outcome)
     assert datetime.fromisoformat(push["next_attempt_at"]) - sent_at == timedelta(seconds=pause)
@@ -234,9 +234,9 @@ async def test_two_senders_never_claim_the_same_notice(school) -> None:
     await school.issue()
     now = school.app.clock.now()
     async with school.app.hub.db.write() as tx:
-        first = await claim(tx, now, InFlight())
+        first = await claim(tx, now, InFlight(), school.app.hub.settings)
     async with school.app.hub.db.write() as tx:
-        second = await claim(tx, now, InFlight())
+        second = await claim(tx, now, InFlight(), school.app.hub.settings)
     assert (len(first), len(second)) == (1, 0)
 
 
@@ -245,7 +245,7 @@ async def test_the_late_mark_of_a_frozen_sender_is_a_no_op(school) -> None:
     await school.issue()
     hub, start = school.app.hub, school.app.clock.now()
     async with hub.db.write() as tx:
-        (frozen,) = await claim(tx, start, InFlight())
+        (frozen,) = await claim(tx, start, InFlight(), school.app.hub.settings)
     assert await school.send_after(59) == 0
     assert await school.send_after(2) == 1
     async with hub.db.write() as tx:
@@ -265,7 +265,7 @@ async def test_a_request_under_way_while_the_pupil_moves_is_admitted(school) -> 
     case = await school.issue()
     hub, now = school.app.hub, school.app.clock.now()
     async with hub.db.write() as tx:
-        (under_way,) = await claim(tx, now, InFlight())
+        (under_way,) = await claim(tx, now, InFlight(), school.app.hub.settings)
     await school.move(case, OAK)
     async with hub.db.write() as tx:
         await record(tx, [Result(under_way, Answer(status=200), now)], now, sender.random.Random(1))
@@ -354,14 +354,14 @@ async def test_a_failing_endpoint_is_tried_one_request_at_a_time(school) -> None
         await school.issue()
     async with school.app.hub.db.write() as tx:
         await tx.execute(text("UPDATE subscription SET failing_since = '2026-09-01 00:00:00'"))
-        assert len(await claim(tx, school.app.clock.now(), InFlight())) == 1
+        assert len(await claim(tx, school.app.clock.now(), InFlight(), school.app.hub.settings)) == 1
 
 
 async def test_a_sender_that_dies_leaves_the_notice_to_the_next(school) -> None:
     """F11-F13: the lease runs out, the notice is sent again with the same id."""
     await school.issue()
     async with school.app.hub.db.write() as tx:
-        (lost,) = await claim(tx, school.app.clock.now(), InFlight())
+        (lost,) = await claim(tx, school.app.clock.now(), InFlight(), school.app.hub.settings)
     assert await school.send_after(61) == 1
     assert school.requests[0].headers["webhook-id"] == str(lost.id)
 

@@ -20,7 +20,9 @@ from ehcp_contracts.events import (
     Phase,
     Placement,
     PlanCeased,
+    PlanContinued,
     PlanRegistered,
+    ReviewCorrected,
     ReviewKind,
     ReviewWithdrawn,
 )
@@ -245,7 +247,10 @@ def test_a_phase_review_concludes_the_years_annual_review_p9(log: Any) -> None:
     log.concluded(
         case, phase, Outcome.AMEND, met=met, on=sent, due=date(2025, 2, 14), kind=ReviewKind.PHASE_TRANSFER
     )
-    log.say(case, ReviewWithdrawn(review_id=annual, kind=ReviewKind.ANNUAL, reason="satisfied"))
+    log.say(
+        case,
+        ReviewWithdrawn(review_id=annual, kind=ReviewKind.ANNUAL, reason="satisfied", satisfied_on=sent),
+    )
     log.review(case, date(2025, 11, 24))
     log.final(case, notice, phase, date(2025, 1, 20))
     found = told(log)
@@ -255,6 +260,70 @@ def test_a_phase_review_concludes_the_years_annual_review_p9(log: Any) -> None:
     ]
     assert dates(found["K11"][0]) == (date(2025, 2, 14), date(2025, 1, 20), "met")
     assert found["K11"][0].phase == "primary_to_secondary"
+
+
+def test_a_review_satisfied_late_is_late_though_its_twelve_months_began_with_a_review_of_the_hub(
+    log: Any,
+) -> None:
+    """Concluded 10 October 2026; the annual review due on 9 October 2027 is satisfied by a phase review of December."""
+    case = log.plan()
+    first = log.review(case, date(2027, 4, 14))
+    log.concluded(
+        case, first, Outcome.MAINTAIN, met=date(2026, 9, 14), on=date(2026, 10, 10), due=date(2027, 4, 14)
+    )
+    second = log.review(case, date(2027, 10, 9))
+    phase = log.review(case, date(2028, 2, 14), ReviewKind.PHASE_TRANSFER)
+    on = date(2027, 12, 1)
+    log.concluded(
+        case,
+        phase,
+        Outcome.MAINTAIN,
+        met=date(2027, 11, 8),
+        on=on,
+        due=date(2028, 2, 14),
+        kind=ReviewKind.PHASE_TRANSFER,
+    )
+    log.say(
+        case,
+        ReviewWithdrawn(review_id=second, kind=ReviewKind.ANNUAL, reason="satisfied", satisfied_on=on),
+    )
+    assert dates(told(log)["K6b"][1]) == (date(2027, 10, 9), on, "late")
+
+
+def test_a_corrected_review_is_what_is_told_of_it_now(log: Any) -> None:
+    """Lapsed, then its meeting of August is entered in October and its decision after that."""
+    case = log.plan(last=date(2026, 4, 15))
+    annual = log.review(case, date(2027, 4, 14))
+    log.say(case, ReviewWithdrawn(review_id=annual, kind=ReviewKind.ANNUAL, reason="plan_ended"))
+    again = ReviewCorrected(
+        review_id=annual,
+        kind=ReviewKind.ANNUAL,
+        reason="recorded_late",
+        due_on=date(2027, 4, 14),
+        alternative_due_on=date(2027, 4, 15),
+        latest_meeting_on=date(2027, 3, 17),
+    )
+    log.say(case, again)
+    assert [m.state for m in told(log)["K6b"]] == ["open"]
+    days = {"held_on": date(2027, 4, 1), "notified_on": date(2027, 4, 20), "outcome": Outcome.MAINTAIN}
+    log.say(case, again.model_copy(update=days | {"concluded_on": date(2027, 4, 20)}))
+    found = told(log)
+    assert dates(found["K6b"][0]) == (date(2027, 4, 14), date(2027, 4, 20), "late")
+    assert dates(found["K7"][0]) == (date(2027, 4, 29), date(2027, 4, 20), "met")
+    log.say(
+        case, again.model_copy(update=days | {"due_on": date(2027, 4, 24), "concluded_on": date(2027, 4, 20)})
+    )
+    assert dates(told(log)["K6b"][0]) == (date(2027, 4, 24), date(2027, 4, 20), "met")
+
+
+def test_a_plan_that_goes_on_is_in_force_again(log: Any) -> None:
+    case = log.plan()
+    log.review(case, date(2027, 4, 14))
+    log.say(case, PlanCeased(ceased_on=date(2026, 11, 24), reason=CeaseReason.NEEDS_MET))
+    assert "K6b" not in told(log)
+    log.say(case, PlanContinued(reason="appeal_lodged"))
+    found = told(log)
+    assert ([m.state for m in found["plans"]], [m.state for m in found["K6b"]]) == (["open"], ["open"])
 
 
 def test_a_final_plan_on_15_february_is_late_strictly_and_in_time_by_the_day(log: Any) -> None:

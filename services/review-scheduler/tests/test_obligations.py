@@ -165,24 +165,29 @@ def test_a_review_without_a_meeting_stands_alone() -> None:
 
 def test_a_concluded_phase_review_satisfies_the_annual_one_that_was_not_held() -> None:
     phase, annual, interim = Having(PHASE, "decided"), Having(), Having(INTERIM)
-    assert satisfied_by([phase], [phase, annual, interim]) == [annual, interim]
+    assert satisfied_by([phase], [phase, annual, interim], date(2026, 11, 25)) == [annual, interim]
 
 
 def test_an_annual_review_with_a_meeting_of_its_own_goes_on() -> None:
     phase, annual = Having(PHASE, "decided"), Having(status="held", held_on=date(2026, 10, 1))
-    assert satisfied_by([phase], [phase, annual]) == []
+    assert satisfied_by([phase], [phase, annual], date(2026, 11, 25)) == []
 
 
 def test_an_annual_review_does_not_satisfy_the_phase_transfer() -> None:
     annual, phase = Having(status="decided"), Having(PHASE)
-    assert satisfied_by([annual], [annual, phase]) == []
+    assert satisfied_by([annual], [annual, phase], date(2026, 11, 25)) == []
 
 
 def test_a_light_interim_satisfies_nothing_and_a_full_one_the_annual_review() -> None:
     annual, light = Having(), Having(INTERIM, "decided", counts_as_statutory=False)
     full = Having(INTERIM, "decided", counts_as_statutory=True)
-    assert satisfied_by([light], [light, annual]) == []
-    assert satisfied_by([full], [full, annual]) == [annual]
+    assert satisfied_by([light], [light, annual], date(2026, 11, 25)) == []
+    assert satisfied_by([full], [full, annual], date(2026, 11, 25)) == [annual]
+
+
+def test_a_review_whose_twelve_months_start_later_is_not_satisfied_by_what_was_concluded_before() -> None:
+    phase, annual = Having(PHASE, "decided"), Having(counted_from=date(2026, 11, 25))
+    assert satisfied_by([phase], [phase, annual], date(2026, 11, 24)) == []
 
 
 # --- the clock ----------------------------------------------------------------------------------------------------
@@ -229,6 +234,12 @@ def test_a_full_review_voids_the_interims_that_hung_on_the_old_anchor() -> None:
     young = plan(under5_interims=(date(2026, 9, 2),))
     after = after_conclusion(young, [Having()], date(2026, 7, 1))
     assert kinds(after) == {"annual": date(2027, 6, 30)}
+
+
+def test_a_phase_review_recorded_late_does_not_undo_that_of_a_later_transfer() -> None:
+    earlier = Having(PHASE, counted_from=date(2025, 9, 1))
+    after = after_conclusion(plan(phase_done_for=date(2026, 9, 1)), [earlier], date(2025, 1, 20))
+    assert after.phase_done_for == date(2026, 9, 1)
 
 
 def test_the_anchor_never_goes_back() -> None:

@@ -173,12 +173,15 @@ class CeaseStep(StrEnum):
     NOTIFY = "notify"
     CERTIFICATE = "certificate"
     APPEAL = "appeal"
+    APPEAL_ALLOWED = "appeal_allowed"
     WITHDRAW = "withdraw"
 
 
 class Cease(Body):
     """One step: `notified_on` is the day the family was told (or the certificate issued); `reason` for the decision.
-    `effective_now` ends the plan on that day: death, left England, another authority, maximum age, appeal dismissed."""
+    `effective_now` ends the plan on that day: death, left England, another authority, maximum age, appeal dismissed.
+    A certificate or an appeal that was recorded only after the plan had ended takes that back; `withdraw` takes back the
+    decision, and an end that was recorded in error."""
 
     stage: StrictEnum[CeaseStep] = CeaseStep.NOTIFY
     notified_on: IsoDate | None = None

@@ -112,15 +112,16 @@ async def drop_amendment(
 
 async def cease(ctx: Context, case_id: UUID, body: bodies.Cease) -> Response:
     """One step on the way to the end of the plan."""
-    return await _change(ctx, case_id, lambda case, _, where: _cease(case, where, body))
+    return await _change(ctx, case_id, lambda case, known, where: _cease(case, known, where, body))
 
 
-def _cease(case: Case, where: Circumstances, body: bodies.Cease) -> Decision:
+def _cease(case: Case, amendments: Sequence[Amendment], where: Circumstances, body: bodies.Cease) -> Decision:
     step, reason = body.stage, body.reason or CeaseReason.OTHER
     if step is bodies.CeaseStep.APPEAL:
         return ceasing.appeal(case, where)
-    if step is bodies.CeaseStep.WITHDRAW:
-        return ceasing.withdraw(case, where)
+    if step in (bodies.CeaseStep.WITHDRAW, bodies.CeaseStep.APPEAL_ALLOWED):
+        allowed = step is bodies.CeaseStep.APPEAL_ALLOWED
+        return ceasing.withdraw(case, amendments, where, allowed=allowed)
     on = bodies.day_of(body)
     if step is bodies.CeaseStep.CONSULT:
         return ceasing.consider(case, where, told_on=on, review_id=body.review_id)

@@ -164,7 +164,9 @@ def _decide(ctx: Context, one: Sent, case: Case | None, known: Known) -> Decisio
         )
     else:
         own = known.amendments.get(case.id, ())
-        decision = snapshots.newer(case, one, own, known.where, amendment_id=uuid7())
+        decision = snapshots.newer(
+            case, one, own, known.where, amendment_id=uuid7(), go_live=ctx.settings.go_live
+        )
     known.holders.claim(case, decision.after)
     return decision
 

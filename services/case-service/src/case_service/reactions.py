@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from case_service.domain import reviews
 from case_service.domain.case import Case, Circumstances, Decision
 from case_service.store import CASES, amendments_of, circumstances, load, save
-from ehcp_contracts.events import ReviewConcluded, ReviewDecided, ReviewMeetingHeld
+from ehcp_contracts.events import ReviewConcluded, ReviewCorrected, ReviewDecided, ReviewMeetingHeld
 from service_kit.hub import Hub
 from service_kit.ids import uuid7
 from service_kit.inbox import Defer, Received
@@ -27,6 +27,13 @@ async def on_review_concluded(tx: AsyncSession, received: Received[ReviewConclud
     """Move the anchor of the 12 months, and the facts that hang on it."""
     case, where = await _case(tx, received, hub)
     await _save(tx, reviews.concluded(case, where, received.event), received, hub)
+
+
+async def on_review_corrected(tx: AsyncSession, received: Received[ReviewCorrected], hub: Hub) -> None:
+    """Take what is told of a review now for what was told before."""
+    case, where = await _case(tx, received, hub)
+    known = (await amendments_of(tx, [case.id]))[case.id]
+    await _save(tx, reviews.corrected(case, known, where, received.event), received, hub)
 
 
 async def on_review_meeting_held(tx: AsyncSession, received: Received[ReviewMeetingHeld], hub: Hub) -> None:

@@ -1,7 +1,7 @@
 """Who sends what next: deliveries are claimed by lease, one queue per endpoint, in the order of each case.
 
-A claim is one transaction: it looks at what is due, asks once more whether the partner may still be told, and leases
-what is left. A case's next notice for an endpoint is not claimed while an earlier one waits, so two are never in
+A claim is one transaction: it looks at what is due and may be told as far as is known, asks once more whether the partner
+is still entitled, and leases what is left. A case's next notice for an endpoint is not claimed while an earlier one waits, so two are never in
 flight, whichever process sends them.
 """
 
@@ -22,9 +22,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ehcp_contracts.events import PartnerKind
 from notification_service.channels import Status, SubscriptionStatus
 from notification_service.domain import Ended, Party, Route, Side, obstacle
+from notification_service.knowledge import may_be_told
 from notification_service.signing import Key
 from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, Subscription, has_status
 from service_kit.ids import uuid7
+from service_kit.settings import Settings
 
 LEASE = timedelta(seconds=60)  # longer than the 30 s a request may take
 SLOTS = 16  # requests in flight to one endpoint
@@ -104,24 +106,24 @@ def _is_switched_on() -> ColumnElement[bool]:
     return col(Partner.active) & (col(Subscription.status) == SubscriptionStatus.ACTIVE)
 
 
-async def anything_due(session: AsyncSession, now: datetime) -> bool:
+async def anything_due(session: AsyncSession, now: datetime, settings: Settings) -> bool:
     """Whether a claim might find something (a look without the write lock, for the idle sender)."""
     query = (
         select(col(Delivery.id))
         .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
         .join(Partner, col(Partner.id) == col(Delivery.partner_id))
-        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on())
+        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on(), may_be_told(now, settings))
         .limit(1)
     )
     return (await session.execute(query)).first() is not None
 
 
-async def claim(tx: AsyncSession, now: datetime, in_flight: InFlight) -> list[Claim]:
+async def claim(tx: AsyncSession, now: datetime, in_flight: InFlight, settings: Settings) -> list[Claim]:
     """Lease what is due, as far as there is room in flight; cancel what must not be sent any more."""
-    rows = await _candidates(tx, now)
+    rows = await _candidates(tx, now, settings)
     while any(_obstacle(row) for row in rows):
         await _cancel(tx, [row for row in rows if _obstacle(row)], now)
-        rows = await _candidates(tx, now)  # what waited behind the cancelled ones
+        rows = await _candidates(tx, now, settings)  # what waited behind the cancelled ones
     return await _lease(tx, list(_with_room(rows, in_flight)), now)
 
 
@@ -133,7 +135,7 @@ def _with_room(rows: Iterable[Any], in_flight: InFlight) -> Iterator[Any]:
             yield row
 
 
-async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
+async def _candidates(tx: AsyncSession, now: datetime, settings: Settings) -> Sequence[Any]:
     place = func.row_number().over(
         partition_by=col(Delivery.subscription_id), order_by=(col(Delivery.position), col(Delivery.id))
     )
@@ -143,7 +145,7 @@ async def _candidates(tx: AsyncSession, now: datetime) -> Sequence[Any]:
         select(col(Delivery.id), place.label("place"), slots.label("slots"), failing)
         .join(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
         .join(Partner, col(Partner.id) == col(Delivery.partner_id))
-        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on())
+        .where(_is_due(now), _is_first_of_its_case(), _is_switched_on(), may_be_told(now, settings))
         .subquery()
     )
     query = (

@@ -27,11 +27,11 @@ from notification_service.channels import (
     wants,
 )
 from notification_service.domain import Ended, entitled_types
-from notification_service.moments import instant
+from notification_service.knowledge import standing
 from notification_service.queries import (
-    DeliveryView,
     Replayed,
     SecretView,
+    delivery_view,
     find_delivery,
     find_partner,
     find_subscription,
@@ -41,7 +41,7 @@ from notification_service.queries import (
 )
 from notification_service.tables import Alert, Delivery, Partner, Subscription
 from notification_service.targets import UrlNotAllowed, check_url
-from service_kit import Context, Fault, Refusal, Tx, in_chunks
+from service_kit import Context, Fault, Refusal, Tx, in_chunks, instant
 from service_kit.settings import Environment
 from service_kit.strict import Body, Id, LaCode, Name, StrictEnum, Text
 
@@ -319,7 +319,8 @@ async def replay_delivery(ctx: Context, delivery_id: UUID) -> Response:
         if row.lease_token is None:
             await _send_again(tx, [row.id], target.id, await instant(tx.session, ctx.clock))
             await tx.session.refresh(row)
-        return tx.answer(202, DeliveryView.model_validate(row))
+        now = await standing(tx.session, ctx.clock, ctx.settings, [row.case_id])
+        return tx.answer(202, delivery_view(row, now))
 
 
 async def replay_partner(ctx: Context, partner_id: UUID) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +20,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import PartnerKind
 from notification_service.channels import Channel, Status, SubscriptionStatus, route
-from notification_service.domain import Hears, Party, Reach, Route, Side, is_review_event, render
+from notification_service.domain import Hears, Party, Reach, Route, Side, render
 from notification_service.tables import Delivery, OpenNotice, Partner, PartnerCopy, Subscription, table_of
 from service_kit.database import in_chunks, upsert
 from service_kit.ids import uuid7
-
-# A review event may overtake the move of a pupil that was told on the other topic: give the move time to arrive.
-HOLD = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +195,6 @@ class Desk:
 
     def _copy(self, notice: Notice, position: int) -> dict[str, Any]:
         envelope = notice.envelope
-        held = is_review_event(envelope.type) and notice.to.party.kind is not PartnerKind.CASE_SYSTEM
         return {
             "id": uuid7(),
             "event_id": envelope.id,
@@ -208,7 +204,6 @@ class Desk:
             "event_time": envelope.time,
             "side": notice.side,
             "position": position,
-            "visible_from": self.now + HOLD if held else self.now,
             "body": render(envelope, notice.cell, notice.to.party, notice.side),
         }
 
@@ -232,6 +227,8 @@ class Desk:
             rows.append({"id": uuid7(), "subscription_id": None, "next_attempt_at": None, **feed, **base})
         if routed.webhook is not None:
             push = {"channel": Channel.WEBHOOK, "status": Status.PENDING}
-            target, due = routed.webhook.id, copy["visible_from"]
-            rows.append({"id": uuid7(), "subscription_id": target, "next_attempt_at": due, **push, **base})
+            target = routed.webhook.id
+            rows.append(
+                {"id": uuid7(), "subscription_id": target, "next_attempt_at": self.now, **push, **base}
+            )
         return rows

@@ -1,7 +1,8 @@
 """The pull feed: a partner's own copies in order, the same bytes as pushed, by long poll.
 
 Reading past an event acknowledges it: whoever asks for what comes after event X has X. Waiting holds no database
-connection.
+connection. Of what is not certain to be still the partner's nothing is shown (`knowledge`): a reader who is waiting for
+that is told to come again, not that there is nothing new.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ehcp_contracts.events import NotificationDelivered, PartnerKind
 from notification_service.channels import Channel, Status
 from notification_service.domain import Ended, Party, Route, Side, obstacle
-from notification_service.moments import instant
+from notification_service.knowledge import Standing, standing
 from notification_service.tables import CaseRoute, Delivery, Partner, PartnerCopy, has_status
-from service_kit import Context, Fault, Outgoing, Refusal, in_chunks, publish_all
+from service_kit import Context, Fault, Outgoing, Refusal, in_chunks, instant, publish_all
 
 MEDIA_TYPE = "application/cloudevents-batch+json"
 LOOK_AGAIN = 0.5  # seconds between looks while a reader waits
@@ -31,6 +32,7 @@ MOST_WAITING = asyncio.Semaphore(
     200
 )  # readers of this process that may wait; further ones are answered at once
 SCAN = 500
+COME_AGAIN = 5  # seconds, for a reader whose events are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ class _Reader:
     last: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Copies to give now; `held`: there may be more, of which too little is known."""
+
+    bodies: list[bytes]
+    held: bool = False
+
+
 async def read(
     ctx: Context, *, partner: UUID | None, after: UUID | None, timeout: int, limit: int
 ) -> Response:
@@ -52,11 +62,14 @@ async def read(
         reader = await _reader(session, ctx, partner, after)
     if reader.position > reader.acknowledged:
         await _acknowledge(ctx, reader)
-    bodies = await _next(ctx, reader, limit)
-    if not bodies and timeout and not MOST_WAITING.locked():
+    found = await _next(ctx, reader, limit)
+    if not found.bodies and timeout and not MOST_WAITING.locked():
         async with MOST_WAITING:
-            bodies = await _wait(ctx, reader, timeout, limit)
-    return Response(b"[" + b",".join(bodies) + b"]", media_type=MEDIA_TYPE)
+            found = await _wait(ctx, reader, timeout, limit)
+    if found.held and not found.bodies:
+        text = "News of your cases is overdue here, so that we cannot say whether they are still yours. Nothing is lost."
+        raise Refusal("unavailable", text, headers={"Retry-After": str(COME_AGAIN)})
+    return Response(b"[" + b",".join(found.bodies) + b"]", media_type=MEDIA_TYPE)
 
 
 async def _reader(session: AsyncSession, ctx: Context, partner: UUID | None, after: UUID | None) -> _Reader:
@@ -98,35 +111,44 @@ async def _position(session: AsyncSession, partner: Partner, event: UUID) -> int
     return int(place.latest if beyond else place.first)
 
 
-async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> list[bytes]:
+async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> _Found:
     loop = asyncio.get_running_loop()
-    end = loop.time() + timeout
-    while (left := end - loop.time()) > 0:
+    end, found = loop.time() + timeout, _Found([])
+    while (left := end - loop.time()) > 0 and not found.bodies:
         await _pause(min(LOOK_AGAIN, left))
-        if bodies := await _next(ctx, reader, limit):
-            return bodies
-    return []
+        found = await _next(ctx, reader, limit)
+    return found
 
 
 async def _pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def _next(ctx: Context, reader: _Reader, limit: int) -> list[bytes]:
-    """Copies behind the reader's place. Hidden ones are skipped; one that is still held ends the batch."""
+async def _next(ctx: Context, reader: _Reader, limit: int) -> _Found:
+    """Copies behind the reader's place. Hidden ones are skipped; one that is held ends the batch, so that none is passed
+    over."""
     bodies: list[bytes] = []
     position = reader.position
     async with ctx.read() as session:
-        now = await instant(session, ctx.clock)
         while len(bodies) < limit:
             query = _copies(reader.id).where(col(Delivery.position) > position)
             rows = (await session.execute(query.order_by(col(Delivery.position)).limit(SCAN))).all()
-            ready = list(takewhile(lambda row: row.visible_from <= now, rows))
+            now = await standing(session, ctx.clock, ctx.settings, (row.case_id for row in rows))
+            if rows and not now.is_enough:
+                return _Found([], held=True)
+            ready = list(takewhile(lambda row: not _is_held(row, reader.party, now), rows))  # noqa: B023
             bodies += [row.body for row in ready if _obstacle(row, reader.party) is None]
             if len(ready) < SCAN:
-                break
+                blocked = len(ready) < len(rows) and str(rows[len(ready)].case_id) in now.parked
+                return _Found(bodies[:limit], held=blocked)
             position = ready[-1].position
-    return bodies[:limit]
+    return _Found(bodies[:limit])
+
+
+def _is_held(row: Any, party: Party, now: Standing) -> bool:
+    if party.kind is PartnerKind.CASE_SYSTEM:
+        return str(row.case_id) in now.parked
+    return now.holds(row.case_id, row.created_at)
 
 
 def _copies(partner: UUID) -> Any:
@@ -140,7 +162,7 @@ def _copies(partner: UUID) -> Any:
             col(Delivery.position),
             col(Delivery.side),
             col(PartnerCopy.body),
-            col(PartnerCopy.visible_from),
+            col(Delivery.created_at),
             col(CaseRoute.la_code),
             col(CaseRoute.administering_la),
             col(CaseRoute.urn),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ehcp_contracts.events import CASES, NOTIFICATIONS, REVIEWS, NotificationDelivered, NotificationFailed
-from notification_service import api, queries, reactions, sender
+from notification_service import api, knowledge, queries, reactions, sender
 from notification_service.tables import metadata
-from service_kit import Service, forever
+from service_kit import Metric, Service, forever
 
 service = Service(
     name="notification-service",
@@ -18,6 +18,10 @@ service = Service(
     reactions=reactions.apply,
     routers=[api.router],
     scopes=queries.SCOPES,
-    jobs=[forever("sender", sender.run)],
+    jobs=[forever("knowledge", knowledge.keep), forever("sender", sender.run)],
+    metrics=[
+        Metric("knowledge_age_seconds", "How old is what is known of cases", knowledge.age),
+        Metric("notices_held", "Notices that are due and wait for news of their cases", knowledge.held),
+    ],
     paths=("/v1/partners", "/v1/subscriptions", "/v1/deliveries", "/v1/events"),
 )

@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from ehcp_contracts.events import PartnerKind
 from notification_service.channels import Status, SubscriptionStatus
 from notification_service.domain import Party, Route, Side, obstacle
+from notification_service.knowledge import Standing, standing, was_right
 from notification_service.tables import (
     Alert,
     Attempt,
@@ -59,9 +60,10 @@ def _of(partners: ColumnElement[bool], column: Any) -> ColumnElement[bool]:
 
 
 def _own_deliveries(caller: Caller) -> ColumnElement[bool]:
-    """Without those withdrawn: a notice made after the pupil had left would tell its former school by its type and
-    time alone that something happened."""
-    return _of(_is_self(caller), Delivery.partner_id) & (col(Delivery.status) != Status.CANCELLED)
+    """Without those withdrawn, or that may yet have to be: a notice made after the pupil had left would tell its
+    former school by its type and time alone that something happened."""
+    right = (col(Delivery.status) != Status.CANCELLED) & was_right()
+    return _of(_is_self(caller), Delivery.partner_id) & right
 
 
 SCOPES: Scopes = {
@@ -124,6 +126,8 @@ class SecretView(SubscriptionView):
 
 
 class DeliveryView(View):
+    """`held`: it waits until this service knows enough of its case (docs/decisions/notifications-wrong-school.md)."""
+
     id: UUID
     event_id: UUID
     event_type: str
@@ -132,6 +136,7 @@ class DeliveryView(View):
     channel: str
     status: Status
     reason: str | None
+    held: bool
     attempts: int
     next_attempt_at: datetime | None
     delivered_at: datetime | None
@@ -151,7 +156,8 @@ class AttemptView(View):
 
 
 class DeliveryDetail(DeliveryView):
-    """`event` is the partner's own copy; null for operators, and once the partner is no longer entitled."""
+    """`event` is the partner's own copy; null for operators, and for a partner that is no longer entitled, or may be so
+    for all that is known."""
 
     attempt_log: tuple[AttemptView, ...] = ()
     event: dict[str, Any] | None = None
@@ -162,6 +168,15 @@ class Replayed(View):
 
 
 ALL_ENTITLED = "all entitled"
+
+
+def delivery_view(row: Delivery, now: Standing) -> DeliveryView:
+    return DeliveryView.model_validate(_delivery_fields(row, now))
+
+
+def _delivery_fields(row: Delivery, now: Standing) -> dict[str, Any]:
+    waits = row.status in (Status.PENDING, Status.AVAILABLE)
+    return row.model_dump() | {"held": waits and now.holds(row.case_id, row.created_at)}
 
 
 def subscription_view(row: Subscription) -> SubscriptionView:
@@ -307,8 +322,11 @@ async def list_deliveries(
     )
     async with ctx.read() as session:
         rows = (await session.execute(query)).scalars().all()
+        now = await standing(session, ctx.clock, ctx.settings, (row.case_id for row in rows))
     shown: Page[DeliveryView] = page.page(
-        rows, lambda row: (row.updated_at, row.id), DeliveryView.model_validate
+        rows,
+        lambda row: (row.updated_at, row.id),
+        lambda row: delivery_view(row, now),
     )
     return ctx.answer(200, shown)
 
@@ -320,14 +338,18 @@ async def read_delivery(ctx: Context, delivery_id: UUID) -> Response:
             select(Attempt).where(col(Attempt.delivery_id) == row.id).order_by(col(Attempt.id))
         )
         log = [AttemptView.model_validate(attempt) for attempt in attempts.scalars()]
-        event = await _payload(session, ctx, row)
-    return ctx.answer(
-        200, DeliveryDetail.model_validate({**row.model_dump(), "attempt_log": log, "event": event})
-    )
+        now = await standing(session, ctx.clock, ctx.settings, [row.case_id])
+        event = await _payload(session, ctx, row, now)
+    fields = _delivery_fields(row, now) | {"attempt_log": log, "event": event}
+    return ctx.answer(200, DeliveryDetail.model_validate(fields))
 
 
-async def _payload(session: AsyncSession, ctx: Context, delivery: Delivery) -> dict[str, Any] | None:
+async def _payload(
+    session: AsyncSession, ctx: Context, delivery: Delivery, now: Standing
+) -> dict[str, Any] | None:
     if ctx.caller.role in ("operator", "auditor"):
+        return None
+    if ctx.caller.role in KIND_OF_ROLE and now.holds(delivery.case_id, delivery.created_at):
         return None
     query = (
         select(PartnerCopy, Partner, CaseRoute)

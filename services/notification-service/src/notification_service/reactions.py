@@ -23,9 +23,11 @@ from ehcp_contracts.events import (
     Placement,
     PlacementChanged,
     PlanCeased,
+    PlanContinued,
     PlanIssued,
     PlanRegistered,
     Responsible,
+    ReviewCorrected,
     Setting,
 )
 from notification_service.channels import AlertKind, Channel, Status
@@ -52,7 +54,7 @@ from notification_service.tables import (
     PartnerCopy,
     table_of,
 )
-from service_kit.database import in_chunks, upsert
+from service_kit.database import in_chunks, instant, upsert
 from service_kit.ids import uuid7
 from service_kit.inbox import Defer, Received
 
@@ -86,7 +88,7 @@ async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
     """Take a batch of events in order. Raises `Defer` for a case that is not known yet."""
     stands = await _stands(tx, {received.case for received in events})
     directory = await open_directory(tx, _routes(stands, events))
-    batch = _Batch(tx, stands, directory, tx.info["clock"].now())
+    batch = _Batch(tx, stands, directory, await instant(tx, tx.info["clock"]))
     for received in events:
         await batch.take(received)
     await batch.write()
@@ -140,11 +142,13 @@ class _Batch:
             )
 
     def _note_review(self, received: Received[Any]) -> None:
-        kind = received.envelope.type
-        if kind in OPEN_REVIEW:
-            self.desk.note_open(received.case, received.event.review_id, received.envelope)
-        elif kind in CLOSES_REVIEW:
-            self.desk.note_closed(received.case, received.event.review_id)
+        event, kind = received.event, received.envelope.type
+        corrected = isinstance(event, ReviewCorrected)
+        over = corrected and bool(event.concluded_on or event.withdrawn)
+        if kind in OPEN_REVIEW or (corrected and not over):
+            self.desk.note_open(received.case, event.review_id, received.envelope)
+        elif kind in CLOSES_REVIEW or over:
+            self.desk.note_closed(received.case, event.review_id)
 
     def _tell(self, received: Received[Any], before: Stand, after: Stand, near: Iterable[Addressee]) -> None:
         for to in near:
@@ -337,6 +341,8 @@ def _after(before: Stand | None, received: Received[Any]) -> Stand:
             return after if after.route != before.route else before
         case PlanCeased() as event if before:
             return replace(before, ended_on=event.ceased_on, quiet=False)
+        case PlanContinued() if before:
+            return replace(before, ended_on=None, quiet=False)
     assert before is not None
     return before if received.envelope.type in BACKGROUND else replace(before, quiet=False)
 

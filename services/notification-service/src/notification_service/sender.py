@@ -10,21 +10,22 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from datetime import datetime
 
 import structlog
 
 from notification_service import signing
 from notification_service.claims import Claim, InFlight, anything_due, claim
-from notification_service.desk import HOLD
 from notification_service.ledger import Result, record
-from notification_service.moments import instant
 from notification_service.targets import Outside
+from service_kit.database import instant
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
 from service_kit.settings import Environment
 
 POLL = 0.25
+START_WITHIN = 5.0  # seconds from the claim: what was asked then about the partner is true no longer
 TURNS_BEFORE_GIVING_UP = 20  # with growing pauses about as long as a lease
 log = structlog.get_logger(__name__)
 
@@ -82,31 +83,34 @@ class Sender:
 
     async def turn(self, now: datetime | None = None) -> int:
         """Record what has ended and start what is due; returns how many requests were started."""
+        begun, settings = time.monotonic(), self.hub.settings
         if not self._ended:
             async with self.hub.db.read() as session:
-                if not await anything_due(session, now or await instant(session, self.hub.clock)):
+                if not await anything_due(session, now or await instant(session, self.hub.clock), settings):
                     return 0
         ended, self._ended = self._ended, []
         try:
             async with self.hub.db.write() as tx:
                 at = now or await instant(tx, self.hub.clock)
                 await record(tx, ended, at, self.dice)
-                claims = await claim(tx, at, self._in_flight)
+                claims = await claim(tx, at, self._in_flight, settings)
         except BaseException:
             self._ended = ended + self._ended  # nothing was written: say it again next time
             raise
         for one in claims:
-            self._start(one, at)
+            self._start(one, at, begun)
         return len(claims)
 
-    def _start(self, claimed: Claim, now: datetime) -> None:
+    def _start(self, claimed: Claim, now: datetime, begun: float) -> None:
         self._in_flight.start(claimed.subscription_id, claimed.failing)
-        task = asyncio.create_task(self._carry_out(claimed, now), name="delivery")
+        task = asyncio.create_task(self._carry_out(claimed, now, begun), name="delivery")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, claimed: Claim, now: datetime) -> None:
+    async def _carry_out(self, claimed: Claim, now: datetime, begun: float) -> None:
         try:
+            if time.monotonic() > begun + START_WITHIN:
+                return  # this process stood still: the lease runs out, and whoever claims it asks anew
             result = await attempt(claimed, self.outside, now)
             self._ended.append(result)  # the list of this moment: a turn meanwhile has taken the one before
         finally:
@@ -141,9 +145,8 @@ async def run_once(
     outside: Outside | None = None,
     dice: random.Random | None = None,
 ) -> int:
-    """Send all that is due, then return how many requests were made. `now` is the instant it is done at; without it
-    the hub's, plus the hold of review events."""
-    at = now or hub.clock.now() + HOLD
+    """Send all that is due at `now` (the hub's), then return how many requests were made."""
+    at = now or hub.clock.now()
     if outside is not None:
         return await Sender(hub, outside, dice).drain(at)
     async with open_outside(hub) as opened:

@@ -124,6 +124,15 @@ class CaseRouteChange(Base, Routing, table=True):
     since: datetime = Field(sa_type=UtcDateTime)
 
 
+class Knowledge(Base, table=True):
+    """Up to which instant all that was written to a topic has been consumed here, by the clock of its sender."""
+
+    __tablename__ = "knowledge"
+
+    topic: str = Field(primary_key=True, sa_type=String(100))
+    known_until: datetime = Field(sa_type=UtcDateTime)
+
+
 class OpenNotice(Base, table=True):
     """The latest event of each type about an open review: what a partner that gains the case is told."""
 
@@ -151,7 +160,6 @@ class PartnerCopy(Base, table=True):
     event_time: datetime = Field(sa_type=UtcDateTime)
     side: str = Field(sa_type=String(10))
     position: int
-    visible_from: datetime = Field(sa_type=UtcDateTime)
     body: bytes = Field(sa_type=LargeBinary)
 
 

@@ -36,7 +36,6 @@ NO_START, NO_END, CONTRADICTORY, NO_COHORT, BEFORE_THE_HUB = (
 )
 ANY_YEAR = ""
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
-FULL_CLOCK = timedelta(days=367)  # no clock of CFA 2014 s.44(1) runs longer
 
 
 class Member(NamedTuple):
@@ -240,19 +239,11 @@ class _Maker:
         if done and review.meeting_on and done < review.meeting_on:
             yield self.unknown("K6b", key, academic_year(limit), CONTRADICTORY)
             return
-        if review.withdrawn == "satisfied":
-            done = self._satisfied_on(limit)
-            if done is None:
-                return
         yield from self.owed("K6b", key, limit, done)
         if review.alternative_due_on:
             yield from self.owed("K6b-anniversary", key, review.alternative_due_on, done)
         if done is None and not self.story.ever_reviewed:
             yield from (m for m in self.owed("K12-first", key, limit, None) if m.state == OPEN)
-
-    def _satisfied_on(self, due: date) -> date | None:
-        """The day another full review took the place of an annual one: the first concluded since its clock started."""
-        return next((day for day in self.story.concluded if day > due - FULL_CLOCK), None)
 
     def under_five(self) -> Iterator[Member]:
         """K6c: the interim meeting held by its date. A full review before that date takes its place."""
@@ -261,7 +252,7 @@ class _Maker:
                 continue
             done = review.meeting_on
             if done is None and review.withdrawn == "satisfied":
-                done = next((day for day in self.story.concluded if day > review.due_on - FULL_CLOCK), None)
+                done = review.concluded_on
                 if done is None or done <= review.due_on:
                     continue
             yield from self.owed("K6c", review.review_id, review.due_on, done)

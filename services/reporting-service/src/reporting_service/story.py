@@ -235,6 +235,8 @@ def _corrected(story: Story, event: e.DateCorrected) -> None:
     match event.field:
         case CorrectableDate.PLAN_FIRST_MADE if story.plan:
             story.plan.first_made = event.new
+        case CorrectableDate.LAST_CONCLUDED if event.later_review:
+            pass  # the review it stands for is corrected as well: that says what was concluded when
         case CorrectableDate.LAST_CONCLUDED if story.plan:
             story.plan.last_concluded = event.new
         case CorrectableDate.NOTICE_SENT if notice:
@@ -251,6 +253,12 @@ def _cease_notified(story: Story, event: e.CeaseNotified) -> None:
 def _ceased(story: Story, event: e.PlanCeased) -> None:
     if story.plan:
         story.plan.ended_on, story.plan.end_reason = event.ceased_on, event.reason.value
+
+
+def _continued(story: Story, event: e.PlanContinued) -> None:
+    if story.plan:
+        story.plan.in_force_to = event.in_force_to
+        story.plan.ended_on = story.plan.end_reason = None
 
 
 # --- review events ------------------------------------------------------------------------------------------------
@@ -297,7 +305,29 @@ def _concluded(story: Story, event: e.ReviewConcluded) -> None:
 
 
 def _withdrawn(story: Story, event: e.ReviewWithdrawn) -> None:
-    _review(story, event.review_id, event.kind).withdrawn = event.reason
+    review = _review(story, event.review_id, event.kind)
+    review.withdrawn, review.concluded_on = event.reason, event.satisfied_on
+
+
+def _corrected_review(story: Story, event: e.ReviewCorrected) -> None:
+    """The review is what is told of it now."""
+    story.reviews[event.review_id] = ReviewFacts(
+        event.review_id,
+        story.case_id,
+        event.kind.value,
+        due_on=event.due_on,
+        alternative_due_on=event.alternative_due_on,
+        latest_meeting_on=event.latest_meeting_on,
+        statutory=event.counts_as_statutory,
+        booked_for=_review(story, event.review_id, event.kind).booked_for,
+        meeting_on=event.held_on,
+        report_on=event.received_on,
+        decision_due=event.decision_due,
+        outcome=event.outcome.value if event.outcome else None,
+        notified_on=event.notified_on,
+        concluded_on=event.concluded_on or event.satisfied_on,
+        withdrawn=event.withdrawn,
+    )
 
 
 _CHANGES: dict[type[Event], Callable[[Story, Any], None]] = {
@@ -311,6 +341,7 @@ _CHANGES: dict[type[Event], Callable[[Story, Any], None]] = {
     e.DateCorrected: _corrected,
     e.CeaseNotified: _cease_notified,
     e.PlanCeased: _ceased,
+    e.PlanContinued: _continued,
     e.ReviewScheduled: _scheduled,
     e.ReviewMeetingBooked: _booked,
     e.ReviewMeetingHeld: _held,
@@ -318,6 +349,7 @@ _CHANGES: dict[type[Event], Callable[[Story, Any], None]] = {
     e.ReviewDecided: _decided,
     e.ReviewConcluded: _concluded,
     e.ReviewWithdrawn: _withdrawn,
+    e.ReviewCorrected: _corrected_review,
 }
 
 _DAYS: dict[type[Event], str] = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import cast
 
 from ehcp_contracts.events import (
     Event,
     Outcome,
     ReviewConcluded,
+    ReviewCorrected,
     ReviewDecided,
     ReviewDue,
     ReviewKind,
@@ -19,7 +21,7 @@ from ehcp_contracts.events import (
     ReviewStage,
     ReviewWithdrawn,
 )
-from review_scheduler.domain.obligations import WithdrawnBecause
+from review_scheduler.domain.obligations import CorrectedBecause, WithdrawnBecause
 from review_scheduler.domain.stages import Stage
 from review_scheduler.tables import Review
 
@@ -103,7 +105,30 @@ def concluded(review: Review) -> ReviewConcluded:
 
 
 def withdrawn(review: Review, because: WithdrawnBecause) -> ReviewWithdrawn:
-    return ReviewWithdrawn(review_id=review.id, kind=ReviewKind(review.kind), reason=because)
+    return ReviewWithdrawn(
+        review_id=review.id, kind=ReviewKind(review.kind), reason=because, satisfied_on=review.satisfied_on
+    )
+
+
+def corrected(review: Review, because: CorrectedBecause) -> ReviewCorrected:
+    """How the review stands now, whatever was told of it before."""
+    return ReviewCorrected(
+        review_id=review.id,
+        kind=ReviewKind(review.kind),
+        reason=because,
+        due_on=review.due_on,
+        alternative_due_on=review.alternative_due_on,
+        latest_meeting_on=review.latest_meeting_on,
+        held_on=review.held_on,
+        received_on=review.report_received_on,
+        outcome=Outcome(review.outcome) if review.outcome else None,
+        notified_on=review.notified_on,
+        concluded_on=review.concluded_on,
+        decision_due=review.meeting_limb_due,
+        counts_as_statutory=review.counts_as_statutory,
+        withdrawn=cast(WithdrawnBecause | None, review.withdrawn_because),
+        satisfied_on=review.satisfied_on,
+    )
 
 
 def _known(day: date | None) -> date:

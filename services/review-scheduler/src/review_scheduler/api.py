@@ -9,15 +9,15 @@ from uuid import UUID
 from fastapi import Query, Response
 from pydantic import Field
 
-from ehcp_contracts.events import Outcome, ReviewKind
+from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import commands, queries
-from review_scheduler.domain.steps import OverrideReason, next_step
+from review_scheduler.domain.steps import OverrideReason, Recorded, next_step
 from review_scheduler.queries import StatusFilter, Wanted
 from review_scheduler.tables import Review
 from service_kit import Ctx, allow
 from service_kit import api as kit
 from service_kit.paging import Page, Paging
-from service_kit.strict import Body, Instant, IsoDate, LaCode, StrictEnum, Text, Urn, View
+from service_kit.strict import Body, Id, Instant, IsoDate, LaCode, StrictEnum, Text, Urn, View
 
 router = kit.router(tags=["reviews"])
 
@@ -78,6 +78,7 @@ class ReviewView(View):
     days_late: int | None
     withdrawn_because: str | None
     satisfied_by: UUID | None
+    satisfied_on: date | None
     breaches: list[Breach]
     missed_before_arrival: list[str]
     next_step: NextStep | None
@@ -112,6 +113,20 @@ class ReviewDates(View):
     review_id: UUID
     kind: ReviewKind
     dates: list[ReckonedDate]
+
+
+class CorrectionView(View):
+    """A corrected day: what stood there, what stands there now, why, by whom."""
+
+    id: UUID
+    version: int
+    field: str
+    old: date | None
+    new: date
+    reason: str
+    note: str | None
+    who: str
+    at: datetime
 
 
 class OfficerView(View):
@@ -174,6 +189,23 @@ class Decide(Body):
     notified_on: IsoDate
     override_reason: StrictEnum[OverrideReason] | None = None
     full_process: bool | None = None
+
+
+class EnterReview(Body):
+    """A review of earlier twelve months that the register does not have, by the day of its meeting."""
+
+    case_id: Id
+    held_on: IsoDate
+
+
+class CorrectDay(Body):
+    """A recorded day that was wrong. The note stays here; only the coded reason goes out. Pointers of a refusal name
+    the day itself (`/held_on`, `/received_on`, `/notified_on`)."""
+
+    field: StrictEnum[Recorded]
+    new: IsoDate
+    reason: StrictEnum[CorrectionReason]
+    note: Annotated[str, Text(1000, lines=True)]
 
 
 # --- routes -------------------------------------------------------------------------------------------------------
@@ -266,6 +298,44 @@ async def decide(review_id: UUID, body: Decide, ctx: Ctx) -> Response:
         return _changed(ctx, tx, changed)
 
 
+@router.post("/v1/reviews", status_code=201, response_model=ReviewView, dependencies=[allow("reviews.enter")])
+async def enter_review(body: EnterReview, ctx: Ctx) -> Response:
+    """Enter a review of earlier twelve months that nobody recorded, by its meeting; then its report and decision as for
+    any other. The reviews after it are reckoned anew."""
+    async with ctx.write() as tx:
+        changed = await commands.enter(ctx, tx, body.case_id, body.held_on)
+        return _changed(ctx, tx, changed, status=201)
+
+
+@router.post(
+    "/v1/reviews/{review_id}/corrections",
+    status_code=201,
+    response_model=ReviewView,
+    dependencies=[allow("reviews.correct-date")],
+)
+async def correct_day(review_id: UUID, body: CorrectDay, ctx: Ctx) -> Response:
+    """Correct a recorded day with a reason. The old day stays on record."""
+    async with ctx.write() as tx:
+        changed = await commands.correct(ctx, tx, review_id, body.field, body.new, body.reason, body.note)
+        return _changed(ctx, tx, changed, status=201)
+
+
+@router.get(
+    "/v1/reviews/{review_id}/corrections",
+    response_model=Page[CorrectionView],
+    dependencies=[allow("reviews.correct-date")],
+)
+async def list_corrections(review_id: UUID, ctx: Ctx, paging: Paging) -> Response:
+    """The corrections of a review with the days they replaced."""
+    rows = await queries.corrections_of(ctx, review_id, paging)
+    page = paging.page(
+        rows,
+        key=lambda row: (row.id,),
+        view=lambda row: CorrectionView(**{name: getattr(row, name) for name in CorrectionView.model_fields}),
+    )
+    return ctx.answer(200, page)
+
+
 @router.get("/v1/officers", response_model=Page[OfficerView], dependencies=[allow("officers.list")])
 async def list_officers(ctx: Ctx, paging: Paging) -> Response:
     """The caseload per officer: running plans, open reviews, overdue ones, and those due in 30 days."""
@@ -274,7 +344,9 @@ async def list_officers(ctx: Ctx, paging: Paging) -> Response:
     return ctx.answer(200, page)
 
 
-def _changed(ctx: Ctx, tx: Any, changed: commands.Changed) -> Response:
+def _changed(ctx: Ctx, tx: Any, changed: commands.Changed, *, status: int = 200) -> Response:
     review: Review = changed.review
-    answer: Response = tx.answer(200, _view(review, changed.missed, ctx), etag=review.version)
+    view = _view(review, changed.missed, ctx)
+    location = f"/v1/reviews/{review.id}" if status == 201 else None
+    answer: Response = tx.answer(status, view, etag=review.version, location=location)
     return answer

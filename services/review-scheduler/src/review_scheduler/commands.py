@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from ehcp_contracts.events import Outcome, ReviewKind
+from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import announcements, queries
-from review_scheduler.docket import Docket
+from review_scheduler.docket import Docket, conclusion_of
 from review_scheduler.domain import steps
 from review_scheduler.domain.obligations import Status, same_meeting
-from review_scheduler.domain.steps import OverrideReason, Step
+from review_scheduler.domain.steps import OverrideReason, Recorded, Step
 from review_scheduler.tables import Plan, Review
 from service_kit import Ctx, Fault, Refusal, Tx
 
@@ -45,31 +45,57 @@ async def book(
         docket.touch(each)
         if previous != meeting_on:
             docket.announce(each, announcements.meeting_booked(each, previous))
-    return await _done(docket, review)
+    return await _done(docket, plan, review)
 
 
 async def hold(
     ctx: Ctx, tx: Tx, review_id: UUID, held_on: date, covers: Sequence[ReviewKind] = ()
 ) -> Changed:
-    """Record that the meeting was held; nobody is asked to plan it any more."""
+    """Record that the meeting was held; nobody is asked to plan it any more. A meeting of a review that has fallen away
+    since, or was decided without it, is recorded as well: late is better than never."""
     docket, plan, review = await _take(ctx, tx, review_id)
+    again = await _take_up(docket, plan, review, held_on, "/held_on")
     for each in _serving(docket, plan, review, covers):
-        steps.take_step(each, Step.HOLD, held_on)
+        is_decided = each.notified_on is not None and each.held_on is None
+        if not is_decided:
+            steps.take_step(each, Step.HOLD, held_on)
         steps.check_held(each, held_on, plan.plan_first_made, docket.today)
+        steps.check_before_what_followed(each, held_on)
         if each.meeting_on != held_on:
             each.breaches = [b for b in each.breaches if b["code"] not in steps.OF_THE_BOOKING]
-        each.meeting_on, each.held_on, each.status = held_on, held_on, Status.HELD
+        each.meeting_on, each.held_on = held_on, held_on
         docket.hang_on_meeting(each, held_on)
-        docket.breach(each, steps.held_breaches(each, held_on))
         docket.cancel_stages(each)
-        docket.touch(each)
         docket.announce(each, announcements.meeting_held(each))
-    return await _done(docket, review)
+        if is_decided:
+            each.override_reason = None
+            docket.judge(each, each.concluded_on)
+            _note(ctx, docket, each, Recorded.HELD_ON, None, held_on, "recorded_late")
+            docket.announce(each, announcements.corrected(each, "recorded_late"))
+        else:
+            each.status = Status.HELD
+            docket.judge(each, None)
+    return await _done(docket, plan, review, again)
+
+
+async def enter(ctx: Ctx, tx: Tx, case_id: UUID, held_on: date) -> Changed:
+    """Enter an annual review of earlier twelve months that the register does not have, by its meeting; report and
+    decision follow as for any other. Raises `Refusal` not-found, or conflict where the open review is the one."""
+    if (await tx.session.execute(queries.one_plan(ctx, case_id))).scalar_one_or_none() is None:
+        raise Refusal("not-found")
+    docket = await Docket.load(tx.session, [case_id], today=ctx.clock.today(), now=ctx.clock.now())
+    plan = docket.plans[case_id]
+    review = docket.open(plan, await docket.owed_then(plan, held_on), held_on=held_on)
+    steps.check_held(review, held_on, plan.plan_first_made, docket.today)
+    docket.judge(review, None)
+    docket.announce(review, announcements.meeting_held(review))
+    return await _done(docket, plan, review, again=plan.ceased_on is not None)
 
 
 async def report(ctx: Ctx, tx: Tx, review_id: UUID, received_on: date) -> Changed:
     """Record the report of the meeting. It may come after the decision: the decision never waits for it."""
     docket, plan, review = await _take(ctx, tx, review_id)
+    again = await _take_up(docket, plan, review, received_on, "/received_on")
     others = docket.open_of(plan) if review.closed_on is None else await docket.concluded_of(plan)
     for each in same_meeting(review, others):
         steps.take_step(each, Step.REPORT, received_on)
@@ -80,7 +106,7 @@ async def report(ctx: Ctx, tx: Tx, review_id: UUID, received_on: date) -> Change
         docket.breach(each, steps.report_breaches(each, received_on))
         docket.touch(each)
         docket.announce(each, announcements.report_received(each))
-    return await _done(docket, review)
+    return await _done(docket, plan, review, again)
 
 
 async def decide(
@@ -96,6 +122,7 @@ async def decide(
     """Record the decision that was notified. "Maintain" and "cease" conclude the review, "amend" once the amendment
     notice has been sent as well. `full_process`: an under-five interim was run as a full review (regs 19 and 20)."""
     docket, plan, review = await _take(ctx, tx, review_id)
+    again = await _take_up(docket, plan, review, notified_on, "/notified_on")
     together = same_meeting(review, docket.open_of(plan)) if review.held_on else [review]
     for each in together:
         steps.take_step(each, Step.DECIDE, notified_on, outcome=outcome, override=override)
@@ -109,8 +136,63 @@ async def decide(
         docket.touch(each)
     docket.announce(review, announcements.decided(review))
     if outcome is not Outcome.AMEND or review.notice_sent_on:
-        docket.conclude(plan, together)
-    return await _done(docket, review)
+        await docket.conclude(plan, together)
+    return await _done(docket, plan, review, again)
+
+
+async def correct(
+    ctx: Ctx, tx: Tx, review_id: UUID, day: Recorded, new: date, reason: CorrectionReason, note: str
+) -> Changed:
+    """Put a recorded day right, for every review of that meeting. What hangs on it is judged anew, the old day stays on
+    record, and partners are told of a correction, not a second time of the step."""
+    docket, plan, review = await _take(ctx, tx, review_id)
+    old: date | None = getattr(review, day)
+    if old is None:
+        message = "No such day is on record yet."
+        raise Refusal("conflict", errors=[Fault("/field", "nothing-recorded", message)])
+    if old == new:
+        raise Refusal(
+            "validation", errors=[Fault("/new", "same-value", "This is the day already on record.")]
+        )
+    others = [*docket.open_of(plan), *await docket.concluded_of(plan)]
+    together = [each for each in same_meeting(review, others) if getattr(each, day) == old]
+    for each in together:
+        setattr(each, day, new)
+        _check_corrected(docket, plan, each, day)
+        if day is Recorded.HELD_ON:
+            each.meeting_on = new
+            docket.hang_on_meeting(each, new)
+        docket.judge(each, each.concluded_on)
+        _note(ctx, docket, each, day, old, new, reason.value, note)
+    moved = [(each, conclusion_of(each) if each.concluded_on else None) for each in together]
+    await docket.reconclude(plan, moved, reason.value)
+    return await _done(docket, plan, review)
+
+
+def _check_corrected(docket: Docket, plan: Plan, review: Review, day: Recorded) -> None:
+    on: date = getattr(review, day)
+    match day:
+        case Recorded.HELD_ON:
+            steps.check_held(review, on, plan.plan_first_made, docket.today)
+            steps.check_before_what_followed(review, on)
+        case Recorded.REPORT_RECEIVED_ON:
+            steps.check_report(review, on, docket.today)
+        case Recorded.NOTIFIED_ON:
+            steps.check_decision(review, on, plan.plan_first_made, docket.today)
+
+
+def _note(
+    ctx: Ctx,
+    docket: Docket,
+    review: Review,
+    day: Recorded,
+    old: date | None,
+    new: date,
+    reason: str,
+    note: str | None = None,
+) -> None:
+    who = f"{ctx.caller.role}:{ctx.caller.subject}"[:200]
+    docket.note_correction(review, field=day.value, old=old, new=new, reason=reason, note=note, who=who)
 
 
 def _set_process(each: Review, asked: Review, full_process: bool | None) -> None:
@@ -151,7 +233,20 @@ def _serving(docket: Docket, plan: Plan, review: Review, covers: Sequence[Review
     return found
 
 
-async def _done(docket: Docket, review: Review) -> Changed:
+async def _take_up(docket: Docket, plan: Plan, review: Review, on: date, pointer: str) -> bool:
+    """A review that has fallen away since is taken up again for what was done while it was owed; whether it was."""
+    if review.status != Status.WITHDRAWN:
+        return False
+    steps.check_owed(review, on, docket.last_owed(plan, review), pointer)
+    await docket.reinstate(plan, review)
+    return True
+
+
+async def _done(docket: Docket, plan: Plan, review: Review, again: bool = False) -> Changed:
+    if again and plan.ceased_on:
+        docket.reconcile(plan)  # it was entered, and has ended with its plan all the same
+    elif again and review.closed_on is None:
+        docket.revive_stages(review)
     await docket.save()
     missed = await queries.missed_stages(docket.tx, [review.id])
     return Changed(review, missed.get(review.id, []))

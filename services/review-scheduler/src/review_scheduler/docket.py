@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +18,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import Event, Facts, Outcome, ReviewKind
 from review_scheduler import announcements
-from review_scheduler.domain.dates import Owed, meeting_chain
+from review_scheduler.domain.chain import Fill, Period, Rebase, mend
+from review_scheduler.domain.dates import Owed, annual, meeting_chain
 from review_scheduler.domain.obligations import (
+    CorrectedBecause,
     Move,
     Open,
     PlanFacts,
@@ -40,14 +42,15 @@ from review_scheduler.domain.stages import (
     stage_days,
 )
 from review_scheduler.domain.steps import (
+    OF_WHAT_WAS_DONE,
     Breach,
-    decision_breaches,
+    breaches_of,
     late_review,
     missed_review,
-    notice_breaches,
+    status_of,
 )
-from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, StageRow
-from service_kit import uuid7
+from review_scheduler.tables import ROUTING, CorrectionRow, CouncilPolicy, Plan, Review, StageRow
+from service_kit import Fault, Refusal, uuid7
 from service_kit.database import in_chunks
 from service_kit.outbox import Outgoing, publish_all
 
@@ -69,6 +72,7 @@ class Docket:
     _changed_stages: set[tuple[UUID, Stage]] = field(default_factory=set)
     _touched: set[UUID] = field(default_factory=set)
     _rerouted: list[Plan] = field(default_factory=list)
+    _corrections: list[dict[str, Any]] = field(default_factory=list)
     _outgoing: list[Outgoing] = field(default_factory=list)
 
     @classmethod
@@ -94,6 +98,9 @@ class Docket:
         for review in (await self.tx.execute(reviews)).scalars():
             self.reviews.setdefault(review.case_id, []).append(review)
             ids.append(review.id)
+        await self._load_stages(ids)
+
+    async def _load_stages(self, ids: Sequence[UUID]) -> None:
         stage = StageRow.__table__.c  # type: ignore[attr-defined]
         for some in in_chunks(ids):
             # Locked in the order of their keys, as the tick does: neither sends what the other moves or has sent.
@@ -121,6 +128,12 @@ class Docket:
         return list(
             (await self.tx.execute(query.order_by(col(Review.concluded_on), col(Review.id)))).scalars()
         )
+
+    async def closed_of(self, plan: Plan) -> list[Review]:
+        """The reviews of a plan that were concluded or withdrawn, oldest first; rarely needed, so read when asked for."""
+        query = select(Review).where(col(Review.case_id) == plan.case_id, col(Review.closed_on).is_not(None))
+        found = list((await self.tx.execute(query.order_by(col(Review.due_on), col(Review.id)))).scalars())
+        return found + [r for r in self._new_reviews if r.case_id == plan.case_id and r.closed_on]
 
     def review(self, plan: Plan, review_id: UUID | None) -> Review | None:
         """An open review of a plan by its id."""
@@ -176,30 +189,33 @@ class Docket:
     def open(
         self, plan: Plan, owed: Owed, *, held_on: date | None = None, notice_sent_on: date | None = None
     ) -> Review:
-        """Open a review; with `held_on`, one whose meeting was held before the plan came here."""
+        """Open a review; with `held_on`, one whose meeting was held before it came here."""
+        review = self._new_review(plan, owed)
+        if held_on:
+            review.status, review.meeting_on, review.held_on = Status.HELD, held_on, held_on
+            review.notice_sent_on = notice_sent_on
+            self.hang_on_meeting(review, held_on)
+        self.reviews.setdefault(plan.case_id, []).append(review)
+        self.announce(review, announcements.scheduled(review))
+        self._plan_stages(review)
+        return review
+
+    def _new_review(self, plan: Plan, owed: Owed) -> Review:
         review = Review(
             **{name: getattr(plan, name) for name in ROUTING},
             id=uuid7(),
             case_id=plan.case_id,
             kind=owed.kind,
-            status=Status.HELD if held_on else Status.DUE,
+            status=Status.DUE,
             opened_on=self.today,
             counts_as_statutory=owed.counts_as_statutory,
             deadline_impossible=_is_impossible(plan, owed),
-            meeting_on=held_on,
-            held_on=held_on,
-            notice_sent_on=notice_sent_on,
             breaches=[],
             updated_at=self.now,
             **_dates_of(owed),
         )
-        if held_on:
-            self.hang_on_meeting(review, held_on)
         self._new_reviews.append(review)
         self._touched.add(review.id)
-        self.reviews.setdefault(plan.case_id, []).append(review)
-        self.announce(review, announcements.scheduled(review))
-        self._plan_stages(review)
         return review
 
     def move(self, review: Review, owed: Owed) -> None:
@@ -227,45 +243,166 @@ class Docket:
         if new:
             review.breaches = [*(old for old in review.breaches if old["code"] not in new), *new.values()]
 
-    def conclude(self, plan: Plan, together: Sequence[Review]) -> None:
+    async def conclude(self, plan: Plan, together: Sequence[Review]) -> None:
         """Conclude reviews of one meeting: each against its own due date. Then the 12 months start anew, what they
-        satisfied falls away, and the next review is open at once."""
+        satisfied falls away, and the next review is open at once. What is entered after a later conclusion is fitted in
+        before it."""
         for review in together:
-            assert review.notified_on is not None
-            notice = review.notice_sent_on if review.outcome == Outcome.AMEND else None
-            concluded_on = max(review.notified_on, notice or review.notified_on)
-            review.concluded_on = concluded_on
-            self._late(review, concluded_on)
+            review.concluded_on = conclusion_of(review)
+            self._late(review, review.concluded_on)
             self._close(review, Status.CONCLUDED)
             self.announce(review, announcements.concluded(review))
         on = max(review.concluded_on for review in together if review.concluded_on)
+        await self._start_anew(plan, together, on)
+
+    async def concluded_elsewhere(self, plan: Plan, on: date) -> None:
+        """A full review was concluded in the source system, which tells its last day alone: it stands for the annual
+        review that is owed here. Not if that day is known here, or the review is decided and its notice on the way."""
+        annuals = (review for review in self.open_of(plan) if review.kind == ReviewKind.ANNUAL)
+        review = max(annuals, key=lambda review: review.due_on, default=None)
+        if review is None or review.status == Status.DECIDED or on <= facts_of(plan).anchor:
+            return
+        review.notified_on = review.concluded_on = on
+        review.withdrawn_because = "satisfied"
+        self._late(review, on)
+        self._close(review, Status.WITHDRAWN)
+        self.announce(review, announcements.corrected(review, "evidence_found"))
+        await self._start_anew(plan, [review], on)
+
+    async def _start_anew(self, plan: Plan, together: Sequence[Review], on: date) -> None:
+        is_late = on < (plan.last_concluded or date.min)
         facts = after_conclusion(facts_of(plan), together, on)
-        for review in satisfied_by(together, self.open_of(plan)):
-            review.satisfied_by = together[0].id
+        for review in satisfied_by(together, self.open_of(plan), on):
+            review.satisfied_by, review.satisfied_on = together[0].id, on
             self._late(review, on)
             self.withdraw(review, "satisfied")
         plan.last_concluded, plan.facts = facts.last_concluded, facts.facts.model_dump(mode="json")
         plan.interims_done_to, plan.phase_done_for = facts.interims_done_to, facts.phase_done_for
         self.touch(plan)
         self.reconcile(plan)
+        if is_late and any(review.counts_as_statutory for review in together):
+            await self.mend(plan, "recorded_late", None, on)
 
-    def conclude_anew(self, review: Review, on: date) -> None:
-        """Correct the day on which a review was concluded, and judge it against that day."""
-        review.concluded_on = on
-        self._rejudge(review, "review-late", late_review(review, on))
-        if review.held_on and review.notified_on:
-            self._rejudge(review, "decision-late", decision_breaches(review, review.notified_on))
-        review.days_late = max(0, (on - review.due_on).days)
+    def judge(self, review: Review, ended_on: date | None) -> None:
+        """Hold the days on record against the dates as they are now. `ended_on`: the day the review was concluded or
+        satisfied, if it was."""
+        review.days_late = max(0, (ended_on - review.due_on).days) if ended_on else None
+        review.breaches = [old for old in review.breaches if old["code"] not in OF_WHAT_WAS_DONE]
+        self.breach(review, breaches_of(review, ended_on))
         self.touch(review)
 
-    def judge_notice(self, review: Review, sent_on: date) -> None:
-        """Hold the day of the amendment notice against the four weeks."""
-        self._rejudge(review, "notice-late", notice_breaches(review, sent_on))
-        self.touch(review)
+    # --- what is recorded late or corrected -------------------------------------------------------------------------
 
-    def _rejudge(self, review: Review, code: str, breaches: Iterable[Breach]) -> None:
-        review.breaches = [old for old in review.breaches if old["code"] != code]
-        self.breach(review, breaches)
+    async def owed_then(self, plan: Plan, on: date) -> Owed:
+        """The annual review owed in the earlier twelve months in which a day falls. Raises `Refusal`: conflict where
+        the review of that time is here, validation where the register does not reach back so far."""
+        current = [r.counted_from for r in self.open_of(plan) if r.kind == ReviewKind.ANNUAL]
+        if on >= max(current, default=facts_of(plan).anchor):
+            message = "The review owed at that time is in the register: enter the meeting there."
+            raise Refusal("conflict", errors=[Fault("/held_on", "review-is-here", message)])
+        closed = await self.closed_of(plan)
+        known = {review.counted_from for review in closed if review.kind == ReviewKind.ANNUAL}
+        known |= {r.concluded_on for r in closed if r.concluded_on and r.counts_as_statutory}
+        earlier = [day for day in known if day <= on]
+        if not earlier:
+            message = "The register does not reach back to the twelve months of that day."
+            raise Refusal("validation", errors=[Fault("/held_on", "before-the-register", message)])
+        return annual(max(earlier), self.policy_of(plan))
+
+    def last_owed(self, plan: Plan, review: Review) -> date:
+        """The last day on which a withdrawn review was still owed."""
+        assert review.closed_on is not None
+        if review.withdrawn_because == "plan_ended" and plan.ceased_on:
+            return plan.ceased_on - timedelta(days=1)
+        return _ended_on(review) or review.closed_on
+
+    async def reinstate(self, plan: Plan, review: Review) -> None:
+        """Take up a withdrawn review again: it is owed after all, or something done in its time is entered now."""
+        review.closed_on = review.withdrawn_because = review.concluded_on = None
+        review.satisfied_by = review.satisfied_on = None
+        if review.outcome is None:
+            review.notified_on = None
+        review.status = status_of(review)
+        await self._load_stages([review.id])
+        self.reviews.setdefault(plan.case_id, []).append(review)
+        self.judge(review, None)
+        self.announce(review, announcements.corrected(review, "recorded_late"))
+
+    def revive_stages(self, review: Review) -> None:
+        """Of a review taken up again, what was cancelled when it fell away is to be told as of any other."""
+        mine = self.stages.get(review.id, {})
+        self.stages[review.id] = {s: p for s, p in mine.items() if p.state is not StageState.CANCELLED}
+        self._plan_stages(review)
+
+    async def reconclude(
+        self, plan: Plan, days: Sequence[tuple[Review, date | None]], because: CorrectedBecause
+    ) -> None:
+        """Say how reviews stand whose recorded days were corrected. `days`: the day each is concluded on now, if it is;
+        what it satisfied, and the 12 months that start with it, follow."""
+        moved = {
+            (r.concluded_on, on) for r, on in days if on and r.counts_as_statutory and on != r.concluded_on
+        }
+        for review, on in days:
+            review.concluded_on = on
+            self._correct(review, because)
+        if not moved:
+            return
+        closed = await self.closed_of(plan)
+        ends = {review.id: review.concluded_on for review in closed}
+        for review in closed:
+            on = ends.get(review.satisfied_by) if review.satisfied_by else None
+            if on != review.satisfied_on:
+                review.satisfied_on = on
+                self._correct(review, because)
+        for old, on in moved:
+            if plan.last_concluded == old:
+                plan.last_concluded = max(
+                    r.concluded_on for r in closed if r.concluded_on and r.counts_as_statutory
+                )
+                self.touch(plan)
+            await self.mend(plan, because, old, on)
+        self.reconcile(plan, corrected=True)
+
+    async def mend(self, plan: Plan, because: CorrectedBecause, old: date | None, new: date) -> None:
+        """Put the chain of twelve months right around a conclusion that is new here or moved from `old`, or where the
+        first of them starts with `new` and not with `old`. What changes by it is told as a correction."""
+        closed = {review.id: review for review in await self.closed_of(plan)}
+        periods = [
+            Period(review.id, review.counted_from, day)
+            for review in closed.values()
+            if review.kind == ReviewKind.ANNUAL and (day := _ended_on(review))
+        ]
+        if not periods:
+            return
+        conclusions = {
+            r.concluded_on: r.id for r in closed.values() if r.concluded_on and r.counts_as_statutory
+        }
+        first = min(period.begins for period in periods)
+        days = {new} if old is None else {old, new}
+        for change in mend(new if first == old else first, conclusions, periods, days):
+            match change:
+                case Rebase(review_id, begins):
+                    self._rebase(closed[review_id], begins, because)
+                case Fill(begins, ended_on, other):
+                    self._fill(plan, closed[other], begins, ended_on)
+
+    def _rebase(self, review: Review, begins: date, because: CorrectedBecause) -> None:
+        _set(review, _dates_of(annual(begins, self.policy_of(review))))
+        if review.held_on:
+            self.hang_on_meeting(review, review.held_on)
+        self._correct(review, because)
+
+    def _fill(self, plan: Plan, other: Review, begins: date, ended_on: date) -> None:
+        """The annual review of twelve months that nobody knew of, satisfied by `other`."""
+        review = self._new_review(plan, annual(begins, self.policy_of(plan)))
+        review.status, review.closed_on = Status.WITHDRAWN, self.today
+        review.withdrawn_because = "satisfied"
+        review.satisfied_by, review.satisfied_on = other.id, ended_on
+        self._correct(review, "recorded_late")
+
+    def _correct(self, review: Review, because: CorrectedBecause) -> None:
+        self.judge(review, _ended_on(review))
+        self.announce(review, announcements.corrected(review, because))
 
     def withdraw(self, review: Review, because: WithdrawnBecause) -> None:
         """End a review that is no longer owed; one that lapsed keeps on record that it was missed."""
@@ -285,6 +422,11 @@ class Docket:
         review.status, review.closed_on = status, self.today
         self.cancel_stages(review, tuple(Stage))
         self.touch(review)
+
+    def note_correction(self, review: Review, **what: Any) -> None:
+        """Keep what stood there before, and why it does no longer."""
+        row = {"id": uuid7(), "review_id": review.id, "version": review.version, "at": self.now}
+        self._corrections.append(row | what)
 
     # --- stages and events ----------------------------------------------------------------------------------------
 
@@ -329,8 +471,11 @@ class Docket:
         await self._insert(Review, [review.model_dump() for review in self._new_reviews])
         await self._save_stages({review.id for review in self._new_reviews})
         await self._save_routing()
+        if self._corrections:
+            await self.tx.execute(insert(CorrectionRow.__table__), self._corrections)  # type: ignore[attr-defined]
         await publish_all(self.tx, self._outgoing)
         self._new_plans, self._new_reviews, self._rerouted, self._outgoing = [], [], [], []
+        self._corrections = []
 
     async def _save_routing(self) -> None:
         table = Review.__table__  # type: ignore[attr-defined]
@@ -385,6 +530,18 @@ def facts_of(plan: Plan) -> PlanFacts:
         phase_done_for=plan.phase_done_for,
         ended=plan.ceased_on is not None,
     )
+
+
+def conclusion_of(review: Review) -> date:
+    """The day a decided review is concluded: its decision notified and, for "amend", the notice sent as well."""
+    assert review.notified_on is not None
+    notice = review.notice_sent_on if review.outcome == Outcome.AMEND else None
+    return max(review.notified_on, notice or review.notified_on)
+
+
+def _ended_on(review: Review) -> date | None:
+    """The day a closed review was concluded, or satisfied by another; none if it fell away in another way."""
+    return review.concluded_on or review.satisfied_on
 
 
 def _is_impossible(plan: Plan, owed: Owed) -> bool:

@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import ReviewKind
 from review_scheduler.domain.stages import ORDER, Stage, StageState
-from review_scheduler.tables import Plan, Review, StageRow
+from review_scheduler.tables import CorrectionRow, Plan, Review, StageRow
 from service_kit.access import Caller
 from service_kit.context import Ctx
 from service_kit.paging import PageRequest
@@ -198,6 +198,20 @@ async def read_review(ctx: Ctx, review_id: UUID) -> tuple[Review, list[str]]:
 def one_review(ctx: Ctx, review_id: UUID) -> Select[Review]:
     """The review of this id, if the caller may see it."""
     return select(Review).where(col(Review.id) == review_id, ctx.visible(Review))
+
+
+def one_plan(ctx: Ctx, case_id: UUID) -> Select[Plan]:
+    """The plan of this case, if the caller may see it."""
+    return select(Plan).where(col(Plan.case_id) == case_id, ctx.visible(Plan))
+
+
+async def corrections_of(ctx: Ctx, review_id: UUID, paging: PageRequest) -> list[Any]:
+    """The corrections of a review, oldest first, one more than the page shows. Raises `Refusal` not-found."""
+    await read_review(ctx, review_id)
+    table = CorrectionRow.__table__.c  # type: ignore[attr-defined]
+    query = select(CorrectionRow.__table__).where(table.review_id == review_id, paging.after(table.id))  # type: ignore[attr-defined]
+    async with ctx.read() as session:
+        return list((await session.execute(query.order_by(table.id).limit(paging.fetch))).all())
 
 
 @dataclass(frozen=True, slots=True)

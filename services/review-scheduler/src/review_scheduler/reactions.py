@@ -23,17 +23,16 @@ from ehcp_contracts.events import (
     DateCorrected,
     Event,
     Facts,
-    Outcome,
     Placement,
     PlacementChanged,
     PlanCeased,
+    PlanContinued,
     PlanIssued,
     PlanRegistered,
     Responsible,
     ReviewKind,
 )
-from review_scheduler import announcements
-from review_scheduler.docket import Docket, facts_of
+from review_scheduler.docket import Docket, conclusion_of, facts_of
 from review_scheduler.domain.obligations import Status, owed, same_meeting
 from review_scheduler.tables import Plan, Review
 from service_kit import Defer, Received
@@ -133,10 +132,10 @@ async def on_amendment_notice_sent(docket: Docket, received: Received[AmendmentN
     together = same_meeting(review, docket.open_of(plan)) if review.held_on else [review]
     for each in together:
         each.notice_id, each.notice_sent_on = event.notice_id, event.sent_on
-        docket.judge_notice(each, event.sent_on)
+        docket.judge(each, None)
     if review.status == Status.DECIDED:
         # A review of the same day that was recorded later has no decision yet: it goes on, and has the notice.
-        docket.conclude(plan, [each for each in together if each.status == Status.DECIDED])
+        await docket.conclude(plan, [each for each in together if each.status == Status.DECIDED])
 
 
 async def on_amendment_issued(docket: Docket, received: Received[AmendmentIssued]) -> None:
@@ -168,15 +167,32 @@ async def on_plan_ceased(docket: Docket, received: Received[PlanCeased]) -> None
     docket.reconcile(plan)
 
 
+async def on_plan_continued(docket: Docket, received: Received[PlanContinued]) -> None:
+    """The plan does not end, or not yet. Where its end was recorded here already, the reviews that ended with it are
+    owed as before."""
+    plan = _plan(docket, received)
+    plan.in_force_to = received.event.in_force_to
+    if plan.ceased_on:
+        plan.ceased_on = None
+        ended = [r for r in await docket.closed_of(plan) if r.withdrawn_because == "plan_ended"]
+        for review in ended:
+            await docket.reinstate(plan, review)
+            docket.revive_stages(review)
+    docket.touch(plan)
+    docket.reconcile(plan)
+
+
 async def on_date_corrected(docket: Docket, received: Received[DateCorrected]) -> None:
     """A recorded date was wrong: whatever hangs on it is reckoned anew from the right one."""
     event, plan = received.event, _plan(docket, received)
     match event.field:
         case CorrectableDate.PLAN_FIRST_MADE:
             plan.plan_first_made = event.new
+            await docket.mend(plan, event.reason.value, event.old, event.new)
+        case CorrectableDate.LAST_CONCLUDED if event.later_review:
+            await docket.concluded_elsewhere(plan, event.new)
         case CorrectableDate.LAST_CONCLUDED:
             await _correct_conclusion(docket, plan, event)
-            plan.last_concluded = event.new
         case CorrectableDate.NOTICE_SENT:
             await _correct_notice(docket, plan, event)
         case CorrectableDate.AMENDED_PLAN_ISSUED:
@@ -188,28 +204,36 @@ async def on_date_corrected(docket: Docket, received: Received[DateCorrected]) -
 
 
 async def _correct_conclusion(docket: Docket, plan: Plan, event: DateCorrected) -> None:
-    for review in await docket.concluded_of(plan):
-        if review.concluded_on == event.old and review.counts_as_statutory:
-            if review.notified_on == event.old:
-                review.notified_on = event.new
-            docket.conclude_anew(review, event.new)
+    """The day may be that of a review concluded here, or of one that only the source knows."""
+    together = [
+        review
+        for review in await docket.concluded_of(plan)
+        if review.concluded_on == event.old and review.counts_as_statutory
+    ]
+    for review in together:
+        if review.notified_on == event.old:
+            review.notified_on = event.new
+    if together:
+        await docket.reconclude(plan, [(review, event.new) for review in together], event.reason.value)
+    else:
+        plan.last_concluded = event.new
+        await docket.mend(plan, event.reason.value, event.old, event.new)
 
 
 async def _correct_notice(docket: Docket, plan: Plan, event: DateCorrected) -> None:
-    """A conclusion that hung on the notice moves with it; only this service can tell, so it says so again."""
-    waiting = [r for r in docket.open_of(plan) if r.notice_id == event.notice_id]
-    for review in (*waiting, *await docket.concluded_of(plan)):
-        if event.notice_id is None or review.notice_id != event.notice_id:
-            continue
+    """A conclusion that hung on the notice moves with it; only this service can tell, so it says so."""
+    if event.notice_id is None:
+        return
+    for review in docket.open_of(plan):
+        if review.notice_id == event.notice_id:
+            review.notice_sent_on = event.new
+            docket.judge(review, None)
+    concluded = [r for r in await docket.concluded_of(plan) if r.notice_id == event.notice_id]
+    for review in concluded:
         review.notice_sent_on = event.new
-        docket.judge_notice(review, event.new)
-        if review.concluded_on and review.notified_on and review.outcome == Outcome.AMEND:
-            old, new = review.concluded_on, max(review.notified_on, event.new)
-            docket.conclude_anew(review, new)
-            if new != old:
-                docket.announce(review, announcements.concluded(review))
-            if review.counts_as_statutory and plan.last_concluded == old:
-                plan.last_concluded = new
+    if concluded:
+        days = [(review, conclusion_of(review)) for review in concluded]
+        await docket.reconclude(plan, days, event.reason.value)
 
 
 async def _of_notice(docket: Docket, received: Received[Any], notice_id: UUID | None) -> list[Review]:
@@ -253,5 +277,6 @@ REACTIONS: Mapping[type[Event], Reaction] = {
     AmendmentDropped: on_amendment_dropped,
     CeaseNotified: on_cease_notified,
     PlanCeased: on_plan_ceased,
+    PlanContinued: on_plan_continued,
 }
 """What this service reacts to."""

@@ -85,7 +85,7 @@ class Review(Base, Routed, table=True):
             "status <> 'concluded' OR (outcome IS NOT NULL AND notified_on IS NOT NULL AND concluded_on IS NOT NULL)",
             name="never_concluded_without_decision",
         ),
-        Index("uq_review_one_open", "case_id", "kind", unique=True, **_where(STILL_OPEN)),
+        Index("uq_review_one_open", "case_id", "kind", "due_on", unique=True, **_where(STILL_OPEN)),
         Index("ix_review_responsible_open", "responsible_la", "due_on", "id", **_where(STILL_OPEN)),
         Index("ix_review_responsible_la", "responsible_la", "due_on", "id"),
         Index("ix_review_administering_la", "administering_la", "due_on", "id", **_where(KEPT_FOR_ANOTHER)),
@@ -131,6 +131,7 @@ class Review(Base, Routed, table=True):
     days_late: int | None = None
     withdrawn_because: str | None = Field(default=None, sa_type=String(20))
     satisfied_by: UUID | None = None
+    satisfied_on: date | None = None
     closed_on: date | None = None
 
     breaches: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
@@ -150,6 +151,24 @@ class StageRow(Base, table=True):
     on: date
     state: str = Field(sa_type=String(21))
     sent_on: date | None = None
+
+
+class CorrectionRow(Base, table=True):
+    """A recorded day of a review that was wrong, or came late: what stood there, what stands there now, and why. The
+    note stays here."""
+
+    __tablename__ = "correction"
+
+    id: UUID = Field(primary_key=True)
+    review_id: UUID = Field(foreign_key="review.id", index=True)
+    version: int
+    field: str = Field(sa_type=String(20))
+    old: date | None = None
+    new: date
+    reason: str = Field(sa_type=String(20))
+    note: str | None = Field(default=None, sa_type=String(1000))
+    who: str = Field(sa_type=String(200))
+    at: datetime = Field(sa_type=UtcDateTime)
 
 
 class CouncilPolicy(Base, table=True):

@@ -11,6 +11,7 @@ from ehcp_contracts.events import (
     REVIEWS,
     Event,
     ReviewConcluded,
+    ReviewCorrected,
     ReviewDecided,
     ReviewMeetingHeld,
 )
@@ -46,7 +47,7 @@ SERVICES = (
         "case-service",
         "the child's case: the plan and its versions, amendment notices, placement, ceasing",
         CASES,
-        (ReviewMeetingHeld, ReviewDecided, ReviewConcluded),
+        (ReviewMeetingHeld, ReviewDecided, ReviewConcluded, ReviewCorrected),
     ),
     ServiceEntry(
         "review-scheduler",

@@ -267,7 +267,7 @@ class CorrectionReason(StrEnum):
 
 class DateCorrected(Event):
     """A recorded date was wrong. `old` (empty if there was none) stays on record; consumers recompute from
-    `new`."""
+    `new`. `later_review`: the last conclusion did not move, another full review was concluded since, in the source."""
 
     wire_type = "ehcp.date-corrected.v1"
     topic = CASES
@@ -276,6 +276,7 @@ class DateCorrected(Event):
     new: date
     reason: CorrectionReason
     notice_id: UUID | None = None
+    later_review: bool | None = None
 
 
 class CeaseNotified(Event):
@@ -297,6 +298,20 @@ class PlanCeased(Event):
     topic = CASES
     ceased_on: date
     reason: CeaseReason
+
+
+class PlanContinued(Event):
+    """The plan does not end as was told: the decision to cease was withdrawn, an appeal against it was lodged or
+    allowed, a mediation certificate gives more time (CFA 2014 s.45(4)), or its end was recorded in error. It corrects
+    a `PlanCeased` that was sent before this was known. `in_force_to` is the last day in force as far as known; empty
+    while no end is in sight."""
+
+    wire_type = "ehcp.plan-continued.v1"
+    topic = CASES
+    reason: Literal[
+        "cease_withdrawn", "appeal_allowed", "appeal_lodged", "certificate_issued", "ended_in_error"
+    ]
+    in_force_to: date | None = None
 
 
 # --- ehcp.reviews, sent by review-scheduler -----------------------------------------------------------------
@@ -408,8 +423,8 @@ class ReviewConcluded(Event):
 
 
 class ReviewWithdrawn(Event):
-    """A review is no longer owed: another review satisfied it, the facts changed before it was due, or the plan
-    ended. `lapsed`: its due date had passed, and then the facts changed (a phase review missed until the transfer):
+    """A review is no longer owed: another review satisfied it (concluded on `satisfied_on`), the facts changed before
+    it was due, or the plan ended. `lapsed`: its due date had passed, and then the facts changed (a phase review missed until the transfer):
     it was owed and never held, and stays a breach."""
 
     wire_type = "ehcp.review-withdrawn.v1"
@@ -417,6 +432,32 @@ class ReviewWithdrawn(Event):
     review_id: UUID
     kind: ReviewKind
     reason: Literal["satisfied", "facts_changed", "plan_ended", "lapsed"]
+    satisfied_on: date | None = None
+
+
+class ReviewCorrected(Event):
+    """What was told of a review came late or was wrong: this is how it stands now, and it takes the place of whatever
+    was told of it before. `recorded_late`: something done before was entered only now; a review that was withdrawn
+    (`withdrawn` is empty now) is owed after all. `held_on`, `received_on` (the report), `notified_on` and
+    `concluded_on` are empty for what has not happened."""
+
+    wire_type = "ehcp.review-corrected.v1"
+    topic = REVIEWS
+    review_id: UUID
+    kind: ReviewKind
+    reason: Literal["recorded_late", "keying_error", "source_error", "evidence_found", "tribunal"]
+    due_on: date
+    alternative_due_on: date | None = None
+    latest_meeting_on: date
+    held_on: date | None = None
+    received_on: date | None = None
+    outcome: Outcome | None = None
+    notified_on: date | None = None
+    concluded_on: date | None = None
+    decision_due: date | None = None
+    counts_as_statutory: bool = True
+    withdrawn: Literal["satisfied", "facts_changed", "plan_ended", "lapsed"] | None = None
+    satisfied_on: date | None = None
 
 
 # --- ehcp.notifications, sent by notification-service -------------------------------------------------------

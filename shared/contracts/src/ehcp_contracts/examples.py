@@ -70,6 +70,7 @@ _ALL: tuple[e.Event, ...] = (
         review_id=REVIEW,
     ),
     e.PlanCeased(ceased_on=date(2026, 12, 31), reason=e.CeaseReason.NEEDS_MET),
+    e.PlanContinued(reason="appeal_lodged"),
     e.ReviewScheduled(
         review_id=REVIEW,
         kind=ANNUAL,
@@ -120,6 +121,19 @@ _ALL: tuple[e.Event, ...] = (
         decision_due=date(2027, 2, 17),
     ),
     e.ReviewWithdrawn(review_id=REVIEW, kind=e.ReviewKind.UNDER5_INTERIM, reason="facts_changed"),
+    e.ReviewCorrected(
+        review_id=REVIEW,
+        kind=ANNUAL,
+        reason="recorded_late",
+        due_on=date(2027, 2, 26),
+        alternative_due_on=date(2027, 2, 27),
+        latest_meeting_on=date(2027, 1, 29),
+        held_on=date(2027, 1, 20),
+        outcome=e.Outcome.MAINTAIN,
+        notified_on=date(2027, 2, 12),
+        concluded_on=date(2027, 2, 12),
+        decision_due=date(2027, 2, 17),
+    ),
     e.NotificationDelivered(
         delivery_id=DELIVERY,
         event_id=EVENT,

@@ -6,7 +6,7 @@ All layers are plain ASGI. A route without a policy entry stops the start.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,7 +19,7 @@ from service_kit.database import Unavailable
 from service_kit.problems import Refusal
 
 if TYPE_CHECKING:
-    from service_kit.service import Part, Running
+    from service_kit.service import Metric, Part, Running
 
 VERSION = "0.1.0"
 
@@ -74,18 +74,20 @@ def _health(running: Running) -> Any:
 
     @routes.get("/metrics", dependencies=[access.public()], include_in_schema=False)
     async def metrics() -> Response:
-        return Response(_prometheus(await running.health()), media_type="text/plain; version=0.0.4")
+        own = running.service.metrics
+        return Response(_prometheus(await running.health(), own), media_type="text/plain; version=0.0.4")
 
     return routes
 
 
-def _prometheus(health: dict[str, Any]) -> bytes:
+def _prometheus(health: dict[str, Any], own: Sequence[Metric]) -> bytes:
     registry = CollectorRegistry()
     labels = {"service": health["service"]}
     for name, text in (
         ("outbox_backlog", "Events written and not yet published"),
         ("outbox_held", "Events the bus refused; each holds back its case"),
         ("relay_standby", "1 where this process's relay is not the active one"),
+        *((one.name, one.text) for one in own),
     ):
         Gauge(f"ehcp_{name}", text, list(labels), registry=registry).labels(**labels).set(health[name])
     parked = Gauge("ehcp_parked", "Events parked, by state", [*labels, "state"], registry=registry)

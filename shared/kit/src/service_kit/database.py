@@ -13,6 +13,7 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -234,6 +235,15 @@ async def file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]
             """A lock on an open file is held until it is closed."""
 
         yield still_leading
+
+
+async def instant(session: AsyncSession, clock: Clock) -> datetime:
+    """Now, by the database's clock, which all replicas share (an SQLite database shares this machine's). A clock that
+    a test holds still wins."""
+    if type(clock) is not Clock or dialect_of(session) == "sqlite":
+        return clock.now()
+    at: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return at.astimezone(UTC)
 
 
 def upsert(session: AsyncSession, table: Table) -> Any:

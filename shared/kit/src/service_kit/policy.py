@@ -65,6 +65,8 @@ POLICY: dict[str, dict[str, Predicate]] = {
     "reviews.hold": _STAFF | _SCHOOL,
     "reviews.report": _STAFF | _SCHOOL,
     "reviews.decide": _STAFF,
+    "reviews.enter": _STAFF,
+    "reviews.correct-date": _STAFF,
     "officers.list": _STAFF,
     # partners, subscriptions, deliveries
     "partners.create": _STAFF,

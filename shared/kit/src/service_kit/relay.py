@@ -1,7 +1,9 @@
 """The relay: sends what the outbox holds, in order, and marks what the bus acknowledged.
 
 It finds rows by "not yet published", never by "after the last position": positions become visible out of order, and a
-cursor would skip rows for ever. One relay is active per database; others stand by.
+cursor would skip rows for ever. One relay is active per database; others stand by. The active one also says, again and
+again, up to which instant all that was written is on the bus (`vouch`), so that a reader can tell "nothing has happened"
+from "nothing has arrived".
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from typing import Any
 import structlog
 from sqlalchemy import ColumnElement, Table, func, select, update
 
-from service_kit.bus.port import Bus, Message
-from service_kit.database import KEYS_PER_STATEMENT, Database, among, in_chunks
+from service_kit.bus.port import Bus, BusAway, Message
+from service_kit.database import KEYS_PER_STATEMENT, Database, among, in_chunks, instant
 from service_kit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 BATCH = 1000
 SEND_DEADLINE = 30.0
+VOUCH_EVERY = 1.0  # seconds
 
 
 class Relay:
@@ -72,6 +75,32 @@ class Relay:
             done: Any = await tx.execute(statement.values(published_at=None))
         return int(done.rowcount)
 
+    async def keep_vouching(self) -> None:
+        """Leave marks for ever, while this relay leads."""
+        while True:
+            if self.leading:
+                with contextlib.suppress(BusAway):  # readers notice that no mark comes
+                    await self.vouch()
+            await asyncio.sleep(VOUCH_EVERY)
+
+    async def vouch(self) -> None:
+        """Wait until all that is committed now has been sent, and say so. What the bus refused is left out, with the
+        later events of its case: an operator knows of it, and one case must not hold up all others."""
+        columns = self.outbox.c
+        async with self.db.read() as session:
+            until = await instant(session, self.db.clock)
+            # Of what was committed by then nothing has a higher position; what gets a lower one later only delays us.
+            last = await session.scalar(select(func.max(columns.position)))
+        while last is not None and await self._waits(last):
+            await asyncio.sleep(self.poll)
+        assert self.db.topic is not None
+        await self.bus.vouch(self.db.topic, until)
+
+    async def _waits(self, last: int) -> bool:
+        query = select(self.outbox.c.position).where(self._is_waiting(), self.outbox.c.position <= last)
+        async with self.db.read() as session:
+            return (await session.execute(query.limit(1))).first() is not None
+
     async def backlog(self) -> int:
         """How many events wait to be sent."""
         async with self.db.read() as session:
@@ -87,12 +116,15 @@ class Relay:
     def _is_held(self) -> ColumnElement[bool]:
         return self.outbox.c.published_at.is_(None) & self.outbox.c.held_reason.is_not(None)
 
+    def _is_waiting(self) -> ColumnElement[bool]:
+        stuck = select(self.outbox.c.subject).where(self._is_held())
+        return self.outbox.c.published_at.is_(None) & self.outbox.c.subject.not_in(stuck)
+
     async def _unpublished(self) -> Sequence[Any]:
         columns = self.outbox.c
-        stuck = select(columns.subject).where(self._is_held())
         query = (
             select(columns.position, columns.topic, columns.subject, columns.body)
-            .where(columns.published_at.is_(None), columns.subject.not_in(stuck))
+            .where(self._is_waiting())
             .order_by(columns.position)
             .limit(BATCH)
         )

@@ -47,6 +47,15 @@ ALL_PARTS = frozenset(Part)
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A number of a service's own in `/ready` and, as `ehcp_NAME`, in `/metrics`."""
+
+    name: str
+    text: str
+    read: Callable[[Hub], Awaitable[float]]
+
+
+@dataclass(frozen=True)
 class Service:
     """One service: its name (also its consumer group), what it owns, sends, hears and answers.
 
@@ -65,6 +74,7 @@ class Service:
     routers: Sequence[APIRouter] = ()
     scopes: Scopes = field(default_factory=dict)
     jobs: Sequence[Job] = ()
+    metrics: Sequence[Metric] = ()
     paths: Sequence[str] = ()
 
     def build(
@@ -103,7 +113,7 @@ class Running:
             pool=settings.database_pool,
             public_url=settings.public_url,
         )
-        self.hub = Hub(service.name, db, clock, settings)
+        self.hub = Hub(service.name, db, clock, settings, bus)
         self.relay = Relay(db, bus, db.tables["outbox"]) if service.topic else None
         self.inbox = Inbox(self.hub, bus, service.listens, service.reactions) if service.listens else None
         self.days = Days(self.hub, service.jobs)
@@ -131,6 +141,7 @@ class Running:
         }
         if self.relay:
             loops[Part.RELAY].append(("relay", self.relay.run, 0.5))
+            loops[Part.RELAY].append(("marks", self.relay.keep_vouching, 0.5))
         if self.inbox:
             loops[Part.WORK].append(("inbox", self.inbox.run, 0.5))
         for job in (*self.service.jobs, *housekeeping(self.inbox)):
@@ -178,7 +189,7 @@ class Running:
             "relay_standby": int(bool(self.relay) and not (self.relay and self.relay.leading)),
             "parked": parked,
             "inbox_reachable": self.inbox.reachable if self.inbox else True,
-        }
+        } | {one.name: await one.read(self.hub) for one in self.service.metrics}
 
 
 def _database_url(settings: Settings, name: str) -> str:

@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     writes_per_minute: int = Field(default=60, ge=0, description="per client; 0: no limit")
     reads_per_minute: int = Field(default=600, ge=0, description="per client; 0: no limit")
     pushes_per_minute: int = Field(default=6000, ge=0, description="writes of an adapter; 0: no limit")
+    stale_after: int = Field(
+        default=20,
+        ge=5,
+        le=25,
+        description="seconds; notices wait when news of cases is older. With the 5 s in which a request must start and "
+        "the 30 s that it may take, nobody is told later than a minute after a pupil has left",
+    )
     docs: bool | None = Field(default=None, description="serve the API pages; never in production")
     failpoints: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("FAILPOINTS", "EHCP_FAILPOINTS", "failpoints")
@@ -184,7 +191,7 @@ _HARMLESS = frozenset(
         "today",
     }
     | {"writes_per_minute", "reads_per_minute", "pushes_per_minute", "docs", "log_level", "database_pool"}
-    | {"database_processes", "disk_floor_mb"}
+    | {"database_processes", "disk_floor_mb", "stale_after"}
 )
 
 S = TypeVar("S", bound=Settings)

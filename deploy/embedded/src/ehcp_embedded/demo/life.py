@@ -7,6 +7,7 @@ gives. All acts go over HTTP.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -110,6 +111,11 @@ class Life:
             answer = await self.way.client.get(
                 "/v1/events", params={"limit": AT_ONCE, **since}, headers=headers
             )
+            if (
+                answer.status_code == 503
+            ):  # the hub is busy and behind with its own news: as it says, a little later
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
+                continue
             answer.raise_for_status()
             events = answer.json()
             for event in events:

@@ -136,15 +136,13 @@ def why(notice: Amendment) -> Explanation:
 
 
 def awaiting_notice(
-    *, amendment_id: UUID, case_id: UUID, review_id: UUID, meeting_on: date | None, decided_on: date
+    *, amendment_id: UUID, case_id: UUID, review_id: UUID, meeting_on: date | None, decided_on: date | None
 ) -> Amendment:
     """The amendment a review's decision opens: its notice is due with the decision, at M + 28 days (*Devon*); at once
     where it was decided without a meeting."""
-    due = (
-        evaluate("review_meeting", {"meeting": meeting_on})["decision_due"]
-        if meeting_on
-        else decided_on.isoformat()
-    )
+    due = decided_on
+    if meeting_on:
+        due = date.fromisoformat(evaluate("review_meeting", {"meeting": meeting_on})["decision_due"])
     return Amendment(
         id=amendment_id,
         case_id=case_id,
@@ -152,7 +150,7 @@ def awaiting_notice(
         state=AmendmentState.DECIDED,
         meeting_on=meeting_on,
         decided_on=decided_on,
-        notice_due=date.fromisoformat(due),
+        notice_due=due,
     )
 
 

@@ -6,17 +6,22 @@ s.45(4)). Death, a move out of England or to another authority, and the maximum 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Literal
 from uuid import UUID
 
 from case_service.domain import steps
-from case_service.domain.case import Case, CaseStatus, Change, Circumstances, Decision
+from case_service.domain.case import Amendment, Case, CaseStatus, Change, Circumstances, Decision
 from case_service.domain.plausible import Day, check
 from case_service.domain.settle import settle
-from ehcp_contracts.events import CeaseNotified, CeaseReason, PlanCeased
+from ehcp_contracts.events import CeaseNotified, CeaseReason, PlanCeased, PlanContinued
 from send_statute import MissingHolidayYear, evaluate
 from service_kit.problems import Fault, Refusal
+
+Why = Literal["cease_withdrawn", "appeal_allowed", "appeal_lodged", "certificate_issued", "ended_in_error"]
+"""Why a plan goes on (`PlanContinued.reason`)."""
 
 
 def consider(case: Case, where: Circumstances, *, told_on: date, review_id: UUID | None = None) -> Decision:
@@ -40,43 +45,63 @@ def notify(
     """
     _check(case, where, notified_on, case.cease_considered_on, "cease-before-consultation")
     status = steps.determine_cease(case, notified_on)
-    return _notified(replace(case, status=status), case, where, notified_on, reason, None)
-
-
-def certify(case: Case, where: Circumstances, *, certificate_on: date) -> Decision:
-    """A mediation certificate was issued: the time to appeal is counted anew (FTT Rules 2008 r.20(1)(c))."""
-    if case.status is not CaseStatus.CEASE_NOTIFIED or case.cease_notified_on is None:
-        raise Refusal(
-            "conflict", errors=[Fault("", "not-notified", "No decision to cease has been notified.")]
-        )
-    _check(case, where, certificate_on, case.cease_notified_on, "certificate-before-notice")
-    reason = CeaseReason(case.cease_reason or CeaseReason.OTHER)
-    return _notified(case, case, where, case.cease_notified_on, reason, certificate_on)
-
-
-def appeal(case: Case, where: Circumstances) -> Decision:
-    """An appeal was lodged: the plan cannot end until it is determined (CFA 2014 s.45(4))."""
-    if case.status is not CaseStatus.CEASE_NOTIFIED:
-        raise Refusal(
-            "conflict", errors=[Fault("", "not-notified", "No decision to cease has been notified.")]
-        )
-    return settle(case, replace(case, appeal_open=True), where, Change("appeal_lodged", ("appeal_open",)))
-
-
-def withdraw(case: Case, where: Circumstances) -> Decision:
-    """The decision was withdrawn or an appeal allowed: the plan goes on, and its clock never stopped."""
-    status = steps.withdraw_cease(case, where.today)
+    in_force_to = _in_force_to(notified_on, None)
     after = replace(
         case,
         status=status,
+        cease_notified_on=notified_on,
+        in_force_to=in_force_to,
+        cease_reason=reason.value,
+    )
+    event = CeaseNotified(
+        notified_on=notified_on, in_force_to=in_force_to, reason=reason, review_id=case.cease_review_id
+    )
+    return settle(case, after, where, Change("cease_notified", ("status", "in_force_to"), event))
+
+
+def certify(case: Case, where: Circumstances, *, certificate_on: date) -> Decision:
+    """A mediation certificate was issued: the time to appeal is counted anew (FTT Rules 2008 r.20(1)(c)), also where the
+    plan was thought to have ended because nobody had recorded it."""
+    notified_on = _notified_on(case)
+    _check(case, where, certificate_on, notified_on, "certificate-before-notice")
+    in_force_to = _in_force_to(notified_on, certificate_on)
+    after = replace(case, status=CaseStatus.CEASE_NOTIFIED, in_force_to=in_force_to, ceased_on=None)
+    return _continued(case, after, where, "certificate_issued", "certificate_issued")
+
+
+def appeal(case: Case, where: Circumstances) -> Decision:
+    """An appeal was lodged in time: the plan cannot end until it is determined (CFA 2014 s.45(4)), also where that was
+    not recorded before it was thought to have ended."""
+    _notified_on(case)
+    after = replace(case, status=CaseStatus.CEASE_NOTIFIED, appeal_open=True, ceased_on=None)
+    return _continued(case, after, where, "appeal_lodged", "appeal_lodged")
+
+
+def withdraw(
+    case: Case, amendments: Sequence[Amendment], where: Circumstances, *, allowed: bool = False
+) -> Decision:
+    """The decision was withdrawn or an appeal allowed: the plan goes on, and its clock never stopped. An end that was
+    recorded in error is taken back in the same way."""
+    reason: Why = "appeal_allowed" if allowed else "cease_withdrawn"
+    if case.status is CaseStatus.CEASED and not _ended_by_time(case):
+        if case.plan_first_made is None or not case.announced:
+            raise steps.plan_ended()
+        reason = "ended_in_error"
+    elif case.status is not CaseStatus.CEASED:
+        steps.withdraw_cease(case, where.today, allowed=allowed)
+    running = any(amendment.running for amendment in amendments)
+    after = replace(
+        case,
+        status=CaseStatus.AMENDING if running else CaseStatus.ACTIVE,
         cease_considered_on=None,
         cease_notified_on=None,
         cease_review_id=None,
         cease_reason=None,
         in_force_to=None,
+        ceased_on=None,
         appeal_open=False,
     )
-    return settle(case, after, where, Change("cease_withdrawn", ("status",)))
+    return _continued(case, after, where, "cease_withdrawn", reason)
 
 
 def end_at_once(case: Case, where: Circumstances, *, ended_on: date, reason: CeaseReason) -> Decision:
@@ -90,7 +115,8 @@ def end_at_once(case: Case, where: Circumstances, *, ended_on: date, reason: Cea
 
 
 def end_if_due(case: Case, where: Circumstances) -> Decision | None:
-    """The end of a plan whose appeal time is over, on the first day it is no longer in force; None before it."""
+    """The end of a plan whose appeal time is over, on the first day it is no longer in force; None before it. What is
+    recorded later (an appeal, a certificate) takes it back."""
     due = case.status is CaseStatus.CEASE_NOTIFIED and case.in_force_to and not case.appeal_open
     if not due or case.in_force_to is None or case.in_force_to >= where.today:
         return None
@@ -107,20 +133,26 @@ def end(case: Case, where: Circumstances, *, ceased_on: date, reason: CeaseReaso
     return settle(case, after, where, Change("plan_ceased", ("status", "ceased_on", "cease_reason"), event))
 
 
-def _notified(
-    after: Case,
-    before: Case,
-    where: Circumstances,
-    notified_on: date,
-    reason: CeaseReason,
-    certificate_on: date | None,
-) -> Decision:
-    in_force_to = _in_force_to(notified_on, certificate_on)
-    after = replace(after, cease_notified_on=notified_on, in_force_to=in_force_to, cease_reason=reason.value)
-    event = CeaseNotified(
-        notified_on=notified_on, in_force_to=in_force_to, reason=reason, review_id=before.cease_review_id
-    )
-    return settle(before, after, where, Change("cease_notified", ("status", "in_force_to"), event))
+def _continued(case: Case, after: Case, where: Circumstances, what: str, reason: Why) -> Decision:
+    """Told outside where an end was told before."""
+    told = case.announced and case.status in (CaseStatus.CEASE_NOTIFIED, CaseStatus.CEASED)
+    in_force_to = None if after.appeal_open else after.in_force_to
+    event = PlanContinued(reason=reason, in_force_to=in_force_to) if told else None
+    return settle(case, after, where, Change(what, ("status", "in_force_to", "appeal_open"), event))
+
+
+def _notified_on(case: Case) -> date:
+    """The day of the decision to cease whose time to appeal runs, or was thought to have run out."""
+    running = case.status is CaseStatus.CEASE_NOTIFIED or _ended_by_time(case)
+    if not running or case.cease_notified_on is None:
+        message = "No decision to cease has been notified."
+        raise Refusal("conflict", errors=[Fault("", "not-notified", message)])
+    return case.cease_notified_on
+
+
+def _ended_by_time(case: Case) -> bool:
+    """Whether a plan ended because nobody was known to have appealed."""
+    return case.in_force_to is not None and case.ceased_on == case.in_force_to + timedelta(days=1)
 
 
 def _in_force_to(notified_on: date, certificate_on: date | None) -> date:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from uuid import UUID
 
 from case_service.domain.amendments import awaiting_notice, with_dates
@@ -20,7 +21,13 @@ from case_service.domain.case import (
     Decision,
 )
 from case_service.domain.settle import settle
-from ehcp_contracts.events import Outcome, ReviewConcluded, ReviewDecided, ReviewMeetingHeld
+from ehcp_contracts.events import (
+    Outcome,
+    ReviewConcluded,
+    ReviewCorrected,
+    ReviewDecided,
+    ReviewMeetingHeld,
+)
 
 
 def decided(
@@ -49,16 +56,60 @@ def concluded(case: Case, where: Circumstances, event: ReviewConcluded) -> Decis
     set the anchor may move it back: its notice was sent earlier than recorded."""
     if not event.counts_as_statutory or case.plan_first_made is None:
         return None
-    anchor = case.last_concluded or case.plan_first_made
-    if event.concluded_on == case.last_concluded and case.last_concluded_review_id is None:
-        # The source told the day first: remember whose it is.
-        known = replace(case, last_concluded_review_id=event.review_id)
-        return Decision(before=case, after=known, changes=())
-    told_again = case.last_concluded_review_id == event.review_id
-    if event.concluded_on == anchor or (event.concluded_on < anchor and not told_again):
+    after = _concluded_on(case, event.review_id, event.concluded_on)
+    if after == case:
         return None
-    after = replace(case, last_concluded=event.concluded_on, last_concluded_review_id=event.review_id)
+    if after.last_concluded == case.last_concluded:
+        return Decision(before=case, after=after, changes=())
     return settle(case, after, where, Change("review_concluded", ("last_concluded",)))
+
+
+def _concluded_on(case: Case, review_id: UUID, on: date) -> Case:
+    """The anchor of the 12 months, moved if this review moves it."""
+    anchor = case.last_concluded or case.plan_first_made
+    if anchor is None:
+        return case
+    if on == case.last_concluded and case.last_concluded_review_id is None:
+        return replace(case, last_concluded_review_id=review_id)  # the source told the day first
+    told_again = case.last_concluded_review_id == review_id
+    if on == anchor or (on < anchor and not told_again):
+        return case
+    return replace(case, last_concluded=on, last_concluded_review_id=review_id)
+
+
+def corrected(
+    case: Case, amendments: Sequence[Amendment], where: Circumstances, event: ReviewCorrected
+) -> Decision | None:
+    """What was told of a review came late or was wrong: meeting, decision and conclusion are those told now, and the
+    days of its amendment are counted anew. None where nothing of it is known here."""
+    after = case
+    if event.held_on and case.meeting_review_id == event.review_id:
+        after = replace(after, meeting_held_on=event.held_on)
+    if event.concluded_on and event.counts_as_statutory:
+        after = _concluded_on(after, event.review_id, event.concluded_on)
+    mine = [amendment for amendment in amendments if amendment.review_id == event.review_id]
+    touched = [again for amendment in mine if (again := _told_anew(amendment, event)) != amendment]
+    if after == case and not touched:
+        return None
+    if replace(after, last_concluded_review_id=case.last_concluded_review_id) == case and not touched:
+        return Decision(before=case, after=after, changes=())
+    change = Change("review_corrected", ("meeting_held_on", "last_concluded"))
+    return settle(case, after, where, change, amendments=touched)
+
+
+def _told_anew(amendment: Amendment, event: ReviewCorrected) -> Amendment:
+    meeting_on = event.held_on or amendment.meeting_on
+    decided_on = event.notified_on or amendment.decided_on
+    if (meeting_on, decided_on) == (amendment.meeting_on, amendment.decided_on):
+        return amendment
+    opened = awaiting_notice(
+        amendment_id=amendment.id,
+        case_id=amendment.case_id,
+        review_id=event.review_id,
+        meeting_on=meeting_on,
+        decided_on=decided_on,
+    )
+    return _completed(amendment, opened)
 
 
 def meeting_held(case: Case, where: Circumstances, event: ReviewMeetingHeld) -> Decision | None:
@@ -109,12 +160,16 @@ def _amend(
     return settle(case, replace(case, status=status), where, change, amendments=[opened])
 
 
-def _complete(case: Case, where: Circumstances, known: Amendment, opened: Amendment) -> Decision | None:
+def _completed(known: Amendment, opened: Amendment) -> Amendment:
+    """An amendment with meeting and decision as the review tells them."""
     completed = replace(
         known, meeting_on=opened.meeting_on, decided_on=opened.decided_on, notice_due=opened.notice_due
     )
+    return completed if completed.state is AmendmentState.DECIDED else with_dates(completed)
+
+
+def _complete(case: Case, where: Circumstances, known: Amendment, opened: Amendment) -> Decision | None:
+    completed = _completed(known, opened)
     if completed == known:
         return None
-    if completed.state is not AmendmentState.DECIDED:
-        completed = with_dates(completed)
     return settle(case, case, where, Change("amendment_decided"), amendments=[completed])

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,7 @@ DAYS = frozenset(
         "ceased_on",
     }
 )
+TWO_WEEKS = timedelta(days=14)  # notice of a review meeting (SEND Regs 2014 reg 20(3), 21(3))
 SAME_VERSION = "same-version-other-content"
 DELETED = "deleted-at-source"
 CONFLICTS = {
@@ -176,6 +177,7 @@ def newer(
     where: Circumstances,
     *,
     amendment_id: UUID,
+    go_live: date,
 ) -> Decision:
     """A further snapshot of a known case. Raises Refusal("conflict") with one of `CONFLICTS`.
 
@@ -193,7 +195,7 @@ def newer(
     _same_child(snapshot, moved)
     after = _followed(case, snapshot, moved, where)
     _check(snapshot, after, where)
-    steps = _Steps(case, after, snapshot, moved, amendments, where, amendment_id)
+    steps = _Steps(case, after, snapshot, moved, amendments, where, amendment_id, go_live)
     return steps.decide()
 
 
@@ -218,6 +220,7 @@ class _Steps:
     amendments: Sequence[Amendment]
     where: Circumstances
     amendment_id: UUID
+    go_live: date
 
     def __post_init__(self) -> None:
         self.changes: list[Change] = []
@@ -294,6 +297,8 @@ class _Steps:
         self.touched += sent.amendments
 
     def _ended(self) -> list[Change]:
+        if not self.moved & {"ended", "ceased_on"}:
+            return []  # the hub may have ended the plan, or taken an end back, and the source has not heard of it
         if self.before.status is CaseStatus.CEASED:
             if not self.snapshot.mapped["ended"]:
                 raise conflict("reopened", "/plan/status")
@@ -316,10 +321,14 @@ class _Steps:
     def _correct(
         self, field: CorrectableDate, old: date | None, new: date, notice_id: UUID | None = None
     ) -> None:
-        """A later conclusion is news from the source; any other move puts an error there right."""
+        """A later conclusion is news from the source; any other move puts an error there right. Since the go-live it is
+        that of a later review: one within two weeks there cannot be, for each meeting needs two weeks' notice."""
         forwards = field is CorrectableDate.LAST_CONCLUDED and (old is None or new > old)
+        later = forwards and new >= self.go_live and (old is None or new - old > TWO_WEEKS)
         reason = CorrectionReason.EVIDENCE_FOUND if forwards else CorrectionReason.SOURCE_ERROR
-        event = DateCorrected(field=field, old=old, new=new, reason=reason, notice_id=notice_id)
+        event = DateCorrected(
+            field=field, old=old, new=new, reason=reason, notice_id=notice_id, later_review=later or None
+        )
         self.changes.append(
             Change("date_corrected", (field.value,), event if self.before.announced else None)
         )

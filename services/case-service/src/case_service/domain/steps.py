@@ -41,9 +41,12 @@ def first_plan(case: Case, issued_on: date, draft_served_on: date | None) -> Cas
 
 
 def notice(case: Case, sent_on: date, *, awaited: bool) -> CaseStatus:
-    """An amendment notice; for a review already decided "amend" it is the step that decision opened."""
-    state = "ACTIVE" if awaited and case.status is CaseStatus.AMENDING else _state(case)
-    return _take("plan", state, "send_notice", "/sent_on", {"on": sent_on, "served": sent_on})
+    """An amendment notice; for a review already decided "amend" it is the step that decision opened. One sent before
+    ceasing was considered leaves the plan where it is now."""
+    earlier = _before_ceasing(case, sent_on)
+    state = "ACTIVE" if earlier or (awaited and case.status is CaseStatus.AMENDING) else _state(case)
+    reached = _take("plan", state, "send_notice", "/sent_on", {"on": sent_on, "served": sent_on})
+    return case.status if earlier else reached
 
 
 def final_amendment(case: Case, notice: Amendment, issued_on: date) -> None:
@@ -54,13 +57,13 @@ def final_amendment(case: Case, notice: Amendment, issued_on: date) -> None:
         "notice_served": notice.served_on,
         "meeting": notice.meeting_on,
     }
-    _take("plan", _state(case), "finalise", "/issued_on", facts)
+    _take("plan", _amending(case, issued_on), "finalise", "/issued_on", facts)
 
 
 def dropped_amendment(case: Case, notice: Amendment, decided_on: date, reasons: str) -> None:
     """The decision not to amend after all."""
     facts = {"on": decided_on, "notice_sent": notice.sent_on, "reason": reasons}
-    _take("plan", _state(case), "drop", "/decided_on", facts)
+    _take("plan", _amending(case, decided_on), "drop", "/decided_on", facts)
 
 
 def consider_cease(case: Case, on: date) -> CaseStatus:
@@ -73,9 +76,9 @@ def determine_cease(case: Case, on: date) -> CaseStatus:
     return _take("plan", _state(case), "determine_cease", "", {"on": on})
 
 
-def withdraw_cease(case: Case, on: date) -> CaseStatus:
-    """The plan goes on."""
-    return _take("plan", _state(case), "withdraw_cease", "", {"on": on})
+def withdraw_cease(case: Case, on: date, *, allowed: bool) -> None:
+    """The plan goes on: the decision was withdrawn, or the appeal against it allowed."""
+    _take("plan", _state(case), "appeal_allowed" if allowed else "withdraw_cease", "", {"on": on})
 
 
 def end_plan(case: Case, on: date, reason: CeaseReason) -> CaseStatus:
@@ -95,6 +98,24 @@ def _state(case: Case) -> str:
         clause = "Children and Families Act 2014 s.37"
         raise Refusal("conflict", errors=[Fault("", clause, "There is no plan yet.")])
     return _STATES[case.status]
+
+
+def _amending(case: Case, on: date) -> str:
+    """The state of a plan whose amendment ends on that day: entered late, it was amended before it began to cease."""
+    return "AMENDING" if _before_ceasing(case, on) else _state(case)
+
+
+def _before_ceasing(case: Case, on: date) -> bool:
+    """Whether that day lies before ceasing was first considered, or before the plan ended without that."""
+    if case.status in (CaseStatus.REGISTERED, CaseStatus.ACTIVE, CaseStatus.AMENDING):
+        return False
+    began = case.cease_considered_on or case.ceased_on
+    return began is not None and on < began
+
+
+def plan_ended() -> Refusal:
+    """The refusal of a step for a plan that had ended before it came here."""
+    return Refusal("conflict", errors=[Fault("", "plan-ended", "This plan has ended.")])
 
 
 def _take(name: str, state: str, event: str, pointer: str, facts: dict[str, Any]) -> CaseStatus:

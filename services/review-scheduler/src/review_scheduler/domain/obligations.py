@@ -32,6 +32,9 @@ BEFORE_MEETING = (Status.DUE, Status.BOOKED)
 WithdrawnBecause = Literal["satisfied", "facts_changed", "plan_ended", "lapsed"]
 """`lapsed`: owed, missed, and no longer to be held; the breach stays on record."""
 
+CorrectedBecause = Literal["recorded_late", "keying_error", "source_error", "evidence_found", "tribunal"]
+"""Why what was told of a review is corrected. `recorded_late`: something done before was entered only now."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
@@ -144,7 +147,8 @@ def reconcile(
     """
     wanted = {o.kind: o for o in owed(plan, policy)}
     changes: list[Change] = []
-    for review in open_reviews:
+    # Of two of a kind the earlier was taken up again to record what was done in its time: it only waits for its decision.
+    for review in sorted(open_reviews, key=lambda review: review.due_on, reverse=True):
         want = wanted.pop(ReviewKind(review.kind), None)
         if plan.ended:
             changes.append(Withdraw(review.id, "plan_ended"))
@@ -199,17 +203,17 @@ def _meeting_day(review: OpenReview) -> date | None:
     return review.held_on or review.meeting_on
 
 
-def satisfied_by(concluded: Sequence[R], others: Iterable[R]) -> list[R]:
-    """The open reviews that need not be held any more because `concluded` (one meeting's reviews) now are.
+def satisfied_by(concluded: Sequence[R], others: Iterable[R], on: date) -> list[R]:
+    """The open reviews that need not be held any more because `concluded` (one meeting's reviews) were, on that day.
 
     A full review of the plan restarts the 12 months: the annual review is satisfied by a concluded phase review
     (`phase_resets_annual`), and so is an under-five interim that nobody has convened. The phase review is not satisfied
-    by an annual one of another meeting: it must name the next school.
+    by an annual one of another meeting: it must name the next school. Nor is one whose 12 months start later.
     """
     if not any(review.counts_as_statutory for review in concluded):
         return []
     done = {review.id for review in concluded}
-    return [review for review in others if review.id not in done and _falls_away(review)]
+    return [r for r in others if r.id not in done and r.counted_from < on and _falls_away(r)]
 
 
 def _falls_away(review: OpenReview) -> bool:
@@ -225,7 +229,8 @@ def after_conclusion(plan: PlanFacts, concluded: Sequence[OpenReview], concluded
     """
     for review in concluded:
         if review.kind == ReviewKind.PHASE_TRANSFER:
-            plan = replace(plan, phase_done_for=review.counted_from)
+            done_for = max(review.counted_from, plan.phase_done_for or date.min)
+            plan = replace(plan, phase_done_for=done_for)
         if review.kind == ReviewKind.UNDER5_INTERIM:
             done_to = max(review.due_on, concluded_on, plan.interims_done_to or date.min)
             plan = replace(plan, interims_done_to=done_to)

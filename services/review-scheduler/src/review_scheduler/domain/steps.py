@@ -20,6 +20,7 @@ from service_kit.problems import Fault, Refusal
 LATEST_BOOKING = timedelta(days=366)
 """A meeting more than a year ahead is a slip of the pen: no review waits so long."""
 PHASE_WINDOW_RULE = "phase_window"
+_NO_PLAN_YET = "The plan was made later. If that day is wrong, correct it first."
 
 
 class OverrideReason(StrEnum):
@@ -81,9 +82,13 @@ class UnderReview(Protocol):
     @property
     def report_due(self) -> date | None: ...
     @property
+    def report_received_on(self) -> date | None: ...
+    @property
     def meeting_limb_due(self) -> date | None: ...
     @property
     def outcome(self) -> str | None: ...
+    @property
+    def notified_on(self) -> date | None: ...
     @property
     def notice_sent_on(self) -> date | None: ...
     @property
@@ -91,6 +96,14 @@ class UnderReview(Protocol):
 
 
 # --- what may follow what -----------------------------------------------------------------------------------------
+
+
+class Recorded(StrEnum):
+    """Days on record of a review that may be corrected with a reason."""
+
+    HELD_ON = "held_on"
+    REPORT_RECEIVED_ON = "report_received_on"
+    NOTIFIED_ON = "notified_on"
 
 
 class Step(StrEnum):
@@ -170,6 +183,29 @@ def _event(review: UnderReview, step: Step, outcome: Outcome | None) -> str:
             return "prepare_amendment" if outcome is Outcome.AMEND and prepares else f"decide_{outcome}"
 
 
+# --- what is recorded late ----------------------------------------------------------------------------------------
+
+
+def check_owed(review: UnderReview, on: date, last_owed: date, pointer: str) -> None:
+    """Refuse what was done only after a review had fallen away. What was done while it was still owed belongs to it,
+    whenever it is entered. Raises `Refusal` conflict."""
+    if on > last_owed:
+        clause = "CFA 2014 s.44(1)"
+        message = "This review was no longer owed on that day: enter it under the review that was open then."
+        raise Refusal("conflict", errors=[Fault(pointer, clause, message)])
+
+
+def status_of(review: UnderReview) -> Status:
+    """How far a review had come, from what is on record of it."""
+    if review.notified_on:
+        return Status.DECIDED
+    if review.report_received_on:
+        return Status.REPORTED
+    if review.held_on:
+        return Status.HELD
+    return Status.BOOKED if review.meeting_on else Status.DUE
+
+
 # --- book, hold, report, decide -----------------------------------------------------------------------------------
 
 OF_THE_BOOKING = ("short-notice", "meeting-in-the-past", "meeting-after-due")
@@ -178,9 +214,7 @@ OF_THE_BOOKING = ("short-notice", "meeting-in-the-past", "meeting-after-due")
 
 def check_booking(meeting_on: date, plan_first_made: date, today: date) -> None:
     """Refuse a meeting day that cannot be."""
-    faults = _not_before(
-        meeting_on, plan_first_made, "/meeting_on", "before-plan", "The plan was made later."
-    )
+    faults = _not_before(meeting_on, plan_first_made, "/meeting_on", "before-plan", _NO_PLAN_YET)
     if meeting_on > today + LATEST_BOOKING:
         faults.append(Fault("/meeting_on", "too-far-ahead", "This is more than a year ahead."))
     _refuse(faults)
@@ -197,13 +231,16 @@ def booking_breaches(review: UnderReview, meeting_on: date, today: date) -> list
 def check_held(review: UnderReview, held_on: date, plan_first_made: date, today: date) -> None:
     """Refuse a day on which the meeting of this review cannot have been held."""
     faults = _not_after(held_on, today, "/held_on")
-    faults += _not_before(held_on, plan_first_made, "/held_on", "before-plan", "The plan was made later.")
+    faults += _not_before(held_on, plan_first_made, "/held_on", "before-plan", _NO_PLAN_YET)
     if not faults and review.kind == ReviewKind.PHASE_TRANSFER:
         opens = _phase_window_opens(review.counted_from)
         message = "A phase transfer review is held in the 12 months before the transfer."
         faults += _not_before(held_on, opens, "/held_on", PHASE_WINDOW_RULE, message)
     elif not faults:
-        message = "The 12 months of this review start later; that meeting belongs to an earlier review."
+        message = (
+            "The 12 months of this review start later: that meeting belongs to an earlier review. If the register does "
+            "not have it, enter it by itself (POST /v1/reviews)."
+        )
         faults += _not_before(held_on, review.counted_from, "/held_on", "before-anchor", message)
     _refuse(faults)
 
@@ -214,9 +251,14 @@ def _phase_window_opens(transfer_on: date) -> date:
     return date.fromisoformat(answer["last_day"])
 
 
-def held_breaches(review: UnderReview, held_on: date) -> list[Breach]:
-    """A meeting after the review was due: the duty was broken the day after its due date."""
-    return _after_due(review, held_on)
+def check_before_what_followed(review: UnderReview, held_on: date) -> None:
+    """Refuse a meeting after the decision or the report that came of it."""
+    followed = {
+        "The decision was notified before this day.": review.notified_on,
+        "The report was received before this day.": review.report_received_on,
+    }
+    late = [message for message, day in followed.items() if day is not None and day < held_on]
+    _refuse(Fault("/held_on", "after-what-followed", message) for message in late)
 
 
 def check_report(review: UnderReview, received_on: date, today: date) -> None:
@@ -239,9 +281,7 @@ def check_decision(review: UnderReview, notified_on: date, plan_first_made: date
     if review.held_on:
         message = "The meeting was held later."
         faults += _not_before(notified_on, review.held_on, "/notified_on", "before-meeting", message)
-    faults += _not_before(
-        notified_on, plan_first_made, "/notified_on", "before-plan", "The plan was made later."
-    )
+    faults += _not_before(notified_on, plan_first_made, "/notified_on", "before-plan", _NO_PLAN_YET)
     _refuse(faults)
 
 
@@ -269,6 +309,33 @@ def late_review(review: UnderReview, ended_on: date) -> list[Breach]:
 def missed_review(review: UnderReview, lapsed_on: date) -> list[Breach]:
     """A review that was never held and lapsed after its due date: days late up to then. Force and exception as above."""
     return [replace(breach, code="review-missed") for breach in late_review(review, lapsed_on)]
+
+
+OF_WHAT_WAS_DONE = (
+    "meeting-after-due",
+    "report-late",
+    "decision-late",
+    "decision-without-meeting",
+    "notice-late",
+    "review-late",
+    "review-missed",
+)
+"""Breaches that follow from the recorded days alone, and are judged anew when one of these days changes."""
+
+
+def breaches_of(review: UnderReview, ended_on: date | None) -> list[Breach]:
+    """What the days on record say was not done as it must be. `ended_on`: the day the review was concluded, or
+    satisfied by another."""
+    found: list[Breach] = []
+    if meeting := review.held_on or review.meeting_on:
+        found += _after_due(review, meeting)
+    if review.report_received_on:
+        found += report_breaches(review, review.report_received_on)
+    if review.notified_on and review.outcome:
+        found += decision_breaches(review, review.notified_on)
+    if review.notice_sent_on:
+        found += notice_breaches(review, review.notice_sent_on)
+    return found + (late_review(review, ended_on) if ended_on else [])
 
 
 def _after_due(review: UnderReview, meeting: date) -> list[Breach]:

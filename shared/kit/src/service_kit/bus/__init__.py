@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from service_kit.bus.horizon import Horizon
 from service_kit.bus.kafka_bus import KafkaBus
 from service_kit.bus.log_bus import LogBus
-from service_kit.bus.port import Bus, Consumer, Message, Record
+from service_kit.bus.port import Bus, BusAway, Consumer, Mark, Message, Record
 
-__all__ = ["Bus", "Consumer", "Message", "Record", "open_bus"]
+__all__ = ["Bus", "BusAway", "Consumer", "Horizon", "Mark", "Message", "Record", "open_bus"]
 
 
 def open_bus(url: str) -> Bus:

@@ -8,22 +8,30 @@ an idempotent producer may never return: callers put a deadline round `publish` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
+    KafkaError,
     RebalanceInProgressError,
     UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
 )
 
-from service_kit.bus.port import MAX_MESSAGE_BYTES, Message, Place, Record, refuse
+from service_kit.bus.port import MAX_MESSAGE_BYTES, BusAway, Mark, Message, Place, Record, refuse
 
 log = structlog.get_logger(__name__)
+ANSWERED_WITHIN_MS = 15_000
+"""After which a connection is given up for dead and made anew (aiokafka: 40 s). Longer than a rebalance, in which the broker
+lets members wait for one another up to the session timeout."""
+ASK_WITHIN = 5.0  # seconds: whoever asks asks again, and a client that hangs is replaced
 BATCH = 2000
 """As many records at once, for a consumer has its process to itself: the more of them, the less each costs."""
 WILL_COME_AGAIN = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -35,6 +43,7 @@ CONSUMER = {
     "heartbeat_interval_ms": 3_000,
     "max_poll_interval_ms": 300_000,
     "fetch_max_wait_ms": 100,
+    "request_timeout_ms": ANSWERED_WITHIN_MS,
 }
 
 
@@ -47,6 +56,9 @@ class KafkaBus:
         self.session_timeout_ms = session_timeout_ms
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._scribes: dict[str, AIOKafkaConsumer] = {}
+        self._clerks: dict[str, tuple[AIOKafkaAdminClient, list[TopicPartition]]] = {}
+        self._to_close: list[Callable[[], Awaitable[None]]] = []
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -55,6 +67,7 @@ class KafkaBus:
                     bootstrap_servers=self.servers,
                     acks="all",
                     enable_idempotence=True,
+                    request_timeout_ms=ANSWERED_WITHIN_MS,
                     linger_ms=0,  # the relay hands over whole batches; waiting for more would only delay a single event
                     max_batch_size=256 * 1024,
                     max_request_size=MAX_MESSAGE_BYTES * 8,
@@ -130,7 +143,81 @@ class KafkaBus:
         finally:
             await consumer.stop()
 
+    # A mark is the committed position of a group that nobody reads in, with the instant as its metadata: Kafka keeps
+    # the latest only, beside the log. (Kafka Streams keeps its stream time there.)
+
+    async def vouch(self, topic: str, until: datetime) -> None:
+        async with self._asked():
+            scribe = await self._scribe(topic)
+            ends = await scribe.end_offsets(list(scribe.assignment()))
+            await scribe.commit({place: (end, until.isoformat()) for place, end in ends.items()})
+
+    async def vouched(self, topic: str) -> Mark | None:
+        async with self._asked():
+            places = await self._committed(_marks_of(topic), topic)
+        if not places:
+            return None
+        until = min(datetime.fromisoformat(note) for _, note in places.values())
+        return Mark(until, {partition: end for partition, (end, _) in places.items()})
+
+    async def positions(self, group: str, topic: str) -> dict[int, int]:
+        async with self._asked():
+            places = await self._committed(group, topic)
+        return {partition: offset for partition, (offset, _) in places.items()}
+
+    async def _scribe(self, topic: str) -> AIOKafkaConsumer:
+        """A consumer that only notes positions: it never subscribes, and fetches nothing."""
+        if topic not in self._scribes:
+            group = self.prefix + _marks_of(topic)
+            scribe = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=group, **CONSUMER)
+            self._to_close.append(scribe.stop)
+            await scribe.start()
+            places = await _partitions(scribe, [self.prefix + topic])
+            if not places:
+                raise UnknownTopicOrPartitionError(topic)
+            scribe.assign(places)
+            scribe.pause(*places)
+            self._scribes[topic] = scribe
+        return self._scribes[topic]
+
+    async def _committed(self, group: str, topic: str) -> dict[int, tuple[int, str]]:
+        admin, places = await self._clerk(topic)
+        found = await admin.list_consumer_group_offsets(self.prefix + group, partitions=places)
+        return {place.partition: (at.offset, at.metadata) for place, at in found.items() if at.offset >= 0}
+
+    async def _clerk(self, topic: str) -> tuple[AIOKafkaAdminClient, list[TopicPartition]]:
+        """A client that only asks, and the partitions of a topic, which never change."""
+        if topic not in self._clerks:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+            self._to_close.append(admin.close)
+            await admin.start()
+            (known,) = await admin.describe_topics([self.prefix + topic])
+            places = [TopicPartition(known["topic"], one["partition"]) for one in known["partitions"]]
+            if not places:
+                raise UnknownTopicOrPartitionError(topic)
+            self._clerks[topic] = admin, places
+        return self._clerks[topic]
+
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[None]:
+        """A question that must not wait for ever; the clients that had no answer are given up."""
+        try:
+            async with asyncio.timeout(ASK_WITHIN):
+                yield
+        except (TimeoutError, KafkaError, OSError) as error:
+            await self._give_up_asking()
+            raise BusAway from error
+
+    async def _give_up_asking(self) -> None:
+        closing, self._to_close = self._to_close, []
+        self._scribes.clear()
+        self._clerks.clear()
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(ASK_WITHIN):
+                await asyncio.gather(*(close() for close in closing))
+
     async def close(self) -> None:
+        await self._give_up_asking()
         if self._producer is not None:
             # An idempotent producer's stop() waits for the broker, for ever if need be.
             try:
@@ -162,6 +249,11 @@ class _KafkaConsumer:
             await self._consumer.commit(kept)
         except WILL_COME_AGAIN as error:
             log.info("position not committed; the records will be fetched again", error=type(error).__name__)
+
+
+def _marks_of(topic: str) -> str:
+    """The group whose positions are the marks of a topic."""
+    return f"published.{topic}"
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:

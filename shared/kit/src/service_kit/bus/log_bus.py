@@ -8,6 +8,7 @@ to take. Several processes of one machine may use the same file.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import time
@@ -15,12 +16,13 @@ import weakref
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 import aiosqlite
 
-from service_kit.bus.port import Message, Place, Record, refuse
+from service_kit.bus.port import BusAway, Mark, Message, Place, Record, refuse
 from service_kit.ids import uuid7
 
 PARTITIONS = 6
@@ -39,6 +41,8 @@ CREATE TABLE IF NOT EXISTS members (
 CREATE TABLE IF NOT EXISTS claims (
     consumer_group TEXT, topic TEXT, partition INTEGER, member TEXT NOT NULL,
     PRIMARY KEY (consumer_group, topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (
+    topic TEXT PRIMARY KEY, until TEXT NOT NULL, ends TEXT NOT NULL, scanned INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -126,6 +130,46 @@ class LogBus:
                     WHERE l.topic IN ({marks}) AND l.offset > coalesce(p.offset, 0)""",
                 (group, *topics),
             )
+
+    async def vouch(self, topic: str, until: datetime) -> None:
+        async with self._asked() as connection:
+            mark = await _one(connection, "SELECT ends, scanned FROM marks WHERE topic = ?", (topic,))
+            ends, scanned = (json.loads(mark[0]), mark[1]) if mark else ({}, 0)
+            end = await _scalar(connection, "SELECT coalesce(max(offset), 0) FROM log")
+            fresh = await connection.execute_fetchall(
+                """SELECT partition, max(offset) FROM log
+                   WHERE offset > ? AND offset <= ? AND topic = ? GROUP BY partition""",
+                (scanned, end, topic),
+            )
+            ends |= {str(partition): offset for partition, offset in fresh}
+            await connection.execute(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
+                (topic, until.isoformat(), json.dumps(ends), end),
+            )
+
+    async def vouched(self, topic: str) -> Mark | None:
+        async with self._asked() as connection:
+            mark = await _one(connection, "SELECT until, ends FROM marks WHERE topic = ?", (topic,))
+        if mark is None:
+            return None
+        ends = {int(partition): end for partition, end in json.loads(mark[1]).items()}
+        return Mark(datetime.fromisoformat(mark[0]), ends)
+
+    async def positions(self, group: str, topic: str) -> dict[int, int]:
+        async with self._asked() as connection:
+            rows = await connection.execute_fetchall(
+                "SELECT partition, offset FROM positions WHERE consumer_group = ? AND topic = ?",
+                (group, topic),
+            )
+        return {row[0]: row[1] for row in rows}
+
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with self._turn:
+            try:
+                yield await self._open()
+            except sqlite3.OperationalError as error:
+                raise BusAway from error
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -282,6 +326,12 @@ async def _scan(connection: aiosqlite.Connection, after: int, limit: int) -> tup
         )
     )
     return [Record(*row) for row in rows], (rows[-1][2] if rows else after)
+
+
+async def _one(
+    connection: aiosqlite.Connection, query: str, values: tuple[object, ...] = ()
+) -> sqlite3.Row | None:
+    return next(iter(await connection.execute_fetchall(query, values)), None)
 
 
 async def _scalar(connection: aiosqlite.Connection, query: str, values: tuple[object, ...] = ()) -> int:

@@ -6,7 +6,8 @@ suite (tests/conformance) holds both to this contract:
 * messages of one key are fetched in the order in which they were published;
 * a group's fetched but uncommitted messages are fetched again after a crash; committed ones are not;
 * groups do not affect one another; a new group starts at the beginning;
-* members of a group share the keys; a key has one reader at a time.
+* members of a group share the keys; a key has one reader at a time;
+* a sender's latest mark says up to which instant all it has written is in the log, and stays when the log is idle.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 Place = tuple[str, int]  # topic, partition
+
+
+class BusAway(Exception):
+    """The log cannot be asked just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,14 @@ class Record:
     offset: int
     key: str | None
     value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sender's word: all that it wrote to a topic before `until` lies before these ends (partition to place)."""
+
+    until: datetime
+    ends: Mapping[int, int]
 
 
 class Consumer(Protocol):
@@ -75,6 +89,20 @@ class Bus(Protocol):
 
     async def lag(self, group: str, topics: Sequence[str]) -> int:
         """How many records the group has not committed."""
+        ...
+
+    async def vouch(self, topic: str, until: datetime) -> None:
+        """Leave a mark: all that was written to `topic` before `until` has been published. For its sender alone, and
+        no record of the log: readers and rebuilds do not see it. Raises `BusAway`."""
+        ...
+
+    async def vouched(self, topic: str) -> Mark | None:
+        """The latest mark of a topic. Raises `BusAway`."""
+        ...
+
+    async def positions(self, group: str, topic: str) -> dict[int, int]:
+        """The group's committed places, to be compared with the ends of a mark: it has taken a partition up to an end
+        when its place is not smaller; 0 where it has none. Raises `BusAway`."""
         ...
 
     async def close(self) -> None: ...
