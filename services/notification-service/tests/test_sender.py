@@ -7,6 +7,7 @@ import base64
 import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from math import inf
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -339,7 +340,7 @@ async def test_a_dead_partner_does_not_delay_the_others(town) -> None:
         await town.issue()
     gate = _Gate(slow=SCHOOL_HOOK)
     async with Outside(transport=gate) as outside:
-        working = Sender(town.app.hub, outside)
+        working = Sender(town.app.hub, outside, start_within=inf)
         now = town.app.clock.now()
         while await working.turn(now) or gate.arrived["qop.example"] < SLOTS + 5:
             await asyncio.sleep(0)
@@ -373,7 +374,7 @@ async def test_when_the_database_is_away_results_are_kept_for_the_next_turn(
 ) -> None:
     await school.issue()
     async with Outside(transport=httpx2.MockTransport(school.answer)) as outside:
-        working = Sender(school.app.hub, outside)
+        working = Sender(school.app.hub, outside, start_within=inf)
         now = school.app.clock.now()
         assert await working.turn(now) == 1
         await asyncio.gather(*working._tasks)
@@ -398,7 +399,7 @@ async def test_the_job_sends_what_is_committed_and_stops_when_it_is_told(school)
         return httpx2.Response(204)
 
     async with Outside(transport=httpx2.MockTransport(reply)) as outside:
-        job = asyncio.create_task(Sender(school.app.hub, outside).run())
+        job = asyncio.create_task(Sender(school.app.hub, outside, start_within=inf).run())
         async with asyncio.timeout(60):
             await done.wait()
         job.cancel()

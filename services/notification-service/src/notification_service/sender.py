@@ -55,10 +55,18 @@ async def attempt(claimed: Claim, outside: Outside, now: datetime, hub: Hub) -> 
 
 
 class Sender:
-    """One sender of one process. `dice` varies the pauses between attempts."""
+    """One sender of one process. `dice` varies the pauses between attempts; `start_within`: seconds from a claim to its
+    request, after which the claim is void."""
 
-    def __init__(self, hub: Hub, outside: Outside, dice: random.Random | None = None) -> None:
-        self.hub, self.outside = hub, outside
+    def __init__(
+        self,
+        hub: Hub,
+        outside: Outside,
+        dice: random.Random | None = None,
+        *,
+        start_within: float = START_WITHIN,
+    ) -> None:
+        self.hub, self.outside, self.start_within = hub, outside, start_within
         self.dice = dice or random.Random()
         self._woken = asyncio.Event()
         self._ended: list[Result] = []
@@ -89,7 +97,7 @@ class Sender:
 
     async def turn(self, now: datetime | None = None) -> int:
         """Record what has ended and start what is due; returns how many requests were started."""
-        begun, settings = time.monotonic(), self.hub.settings
+        settings = self.hub.settings
         if not self._ended:
             async with self.hub.db.read() as session:
                 if not await anything_due(session, now or await instant(session, self.hub.clock), settings):
@@ -99,6 +107,7 @@ class Sender:
             async with self.hub.db.write() as tx:
                 at = now or await instant(tx, self.hub.clock)
                 await record(tx, ended, at, self.dice)
+                begun = time.monotonic()
                 claims = await claim(tx, at, self._in_flight, settings)
         except BaseException:
             self._ended = ended + self._ended  # nothing was written: say it again next time
@@ -115,7 +124,7 @@ class Sender:
 
     async def _carry_out(self, claimed: Claim, now: datetime, begun: float) -> None:
         try:
-            if time.monotonic() > begun + START_WITHIN:
+            if time.monotonic() > begun + self.start_within:
                 return  # this process stood still: the lease runs out, and whoever claims it asks anew
             result = await attempt(claimed, self.outside, now, self.hub)
             self._ended.append(result)  # the list of this moment: a turn meanwhile has taken the one before
@@ -142,18 +151,3 @@ async def run(hub: Hub) -> None:
     """The job of the worker process."""
     async with open_outside(hub) as outside:
         await Sender(hub, outside).run()
-
-
-async def run_once(
-    hub: Hub,
-    *,
-    now: datetime | None = None,
-    outside: Outside | None = None,
-    dice: random.Random | None = None,
-) -> int:
-    """Send all that is due at `now` (the hub's), then return how many requests were made."""
-    at = now or hub.clock.now()
-    if outside is not None:
-        return await Sender(hub, outside, dice).drain(at)
-    async with open_outside(hub) as opened:
-        return await Sender(hub, opened, dice).drain(at)
