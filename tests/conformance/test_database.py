@@ -153,7 +153,9 @@ async def test_f28_a_full_disk_is_an_outage_in_which_nothing_is_kept_and_nobody_
     case = uuid4()
     if db.is_sqlite:
         await db.engine.dispose()
-        sql_event.listen(db.engine.sync_engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count = 500"))
+        sql_event.listen(
+            db.engine.sync_engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count = 500")
+        )
     async with db.engine.begin() as connection:
         for statement in FULL[db.url.get_backend_name()]:
             await connection.exec_driver_sql(statement)
