@@ -74,14 +74,23 @@ async def test_reading_from_the_start_sees_everything_and_moves_no_group(bus: Bu
     await bus.publish(some(topic, *((f"k{i % 7}", str(i)) for i in range(50))))
     async with bus.consumer("g", [topic]) as consumer:
         await consumer.commit(await collect(consumer, 50))
-    seen = [record async for batch in bus.read_from_start([topic]) for record in batch]
+    seen = [record async for batch in bus.read_all([topic]) for record in batch]
     assert by_key(seen)["k3"] == ["3", "10", "17", "24", "31", "38", "45"]
     assert len(seen) == 50
     assert await bus.lag("g", [topic]) == 0
 
 
+async def test_reading_goes_on_behind_what_was_read(bus: Bus, topic: str) -> None:
+    await bus.publish(some(topic, *((f"k{i % 7}", str(i)) for i in range(50))))
+    seen = [record async for batch in bus.read_all([topic]) for record in batch]
+    await bus.publish(some(topic, ("k3", "50"), ("k4", "51")))
+    read = {(topic, record.partition): record.offset for record in seen}
+    rest = [record async for batch in bus.read_all([topic], after=read) for record in batch]
+    assert by_key(rest) == {"k3": ["50"], "k4": ["51"]}
+
+
 async def test_reading_an_empty_topic_from_the_start_ends(bus: Bus, topic: str) -> None:
-    assert [batch async for batch in bus.read_from_start([topic])] == []
+    assert [batch async for batch in bus.read_all([topic])] == []
 
 
 async def test_lag_counts_what_a_group_has_not_committed(bus: Bus, topic: str) -> None:
@@ -272,6 +281,6 @@ async def test_marks_are_no_records(bus: Bus, topic: str) -> None:
     for seconds in range(3):
         await bus.vouch(topic, NOON + timedelta(seconds=seconds))
     await read_all(bus, topic, 1)
-    seen = [record.value async for batch in bus.read_from_start([topic]) for record in batch]
+    seen = [record.value async for batch in bus.read_all([topic]) for record in batch]
     assert seen == [b"1"]
     assert await bus.lag("g", [topic]) == 0

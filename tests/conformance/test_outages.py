@@ -105,7 +105,7 @@ async def test_f21_what_was_written_while_the_broker_was_dead_is_sent_when_it_is
     kafka.restart()
     again = open_bus(kafka.bus_url)
     assert await Relay(db, again, db.tables["outbox"]).drain() == 2
-    seen = [record async for batch in again.read_from_start([TOPIC]) for record in batch]
+    seen = [record async for batch in again.read_all([TOPIC]) for record in batch]
     sequences = [_sequence(record.value) for record in seen]
     assert [n for i, n in enumerate(sequences) if n not in sequences[:i]] == [1, 2, 3]
     await again.close()

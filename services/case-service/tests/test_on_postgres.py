@@ -77,6 +77,16 @@ async def test_the_same_new_reference_pushed_twice_at_once_is_one_case(hub: Any,
     assert len(await hub.events()) == 1
 
 
+@on_postgres
+async def test_two_batches_at_once_with_the_same_records_take_each_once(hub: Any, snapshot: Any) -> None:
+    """bad-inputs 3.12: whoever is second finds what the first has stored; nobody waits for the other's end."""
+    lines = [snapshot(f"B-{n}") for n in range(1200)]
+    out = await asyncio.gather(hub.batch(lines), hub.batch(reversed(lines)))
+    statuses = Counter(line["status"] for results in out for line in results)
+    assert statuses == {"created": 1200, "unchanged": 1200}
+    assert len(await hub.events()) == 1200
+
+
 async def test_the_revisions_make_exactly_the_tables_of_the_code(postgres: Any, tmp_path: Path) -> None:
     db = Database(postgres.create_database(f"case_{uuid4().hex}"), service.metadata)
     await migrate.upgrade(db, service.package, service.metadata)

@@ -195,6 +195,21 @@ async def test_a_pupil_who_comes_back_brings_the_withheld_notice_back(town) -> N
     assert town.heard(OAK).count("review-due") == 0
 
 
+async def test_a_school_that_was_told_of_a_review_before_hears_of_it_again_with_the_pupil(town) -> None:
+    """It has put it away when the pupil left. The notice is a new one: it would take the old id for a repeat."""
+    case = await town.issue()
+    await town.due(case)
+    await town.send()
+    await town.move(case, OAK)
+    await town.move(case, ELM, was=OAK)
+    await town.send()
+    first, again = [body for body in town.received(ELM) if body["type"] == "ehcp.review-due.v1"]
+    assert again["id"] != first["id"]
+    assert again["data"] == first["data"]
+    notices = [r.headers["webhook-id"] for r in town.requests if r.url.host == f"{ELM}.example"]
+    assert len(set(notices)) == len(notices)
+
+
 async def test_an_icb_that_takes_over_is_told_and_the_old_one_hears_no_more(town) -> None:
     await town.partner("icb", "QWE")
     case = await town.issue()

@@ -33,7 +33,7 @@ from reporting_service.story import (
     fold,
 )
 from reporting_service.tables import UNSTATED, metadata
-from service_kit.database import among, dialect_of, in_chunks, insert_many, many
+from service_kit.database import KEYS_PER_STATEMENT, among, dialect_of, in_chunks, insert_many, many
 from service_kit.inbox import Received
 
 Place = tuple[str, str]  # responsible and administering council
@@ -112,7 +112,7 @@ async def _load(tx: AsyncSession, moving: set[UUID], told: set[UUID]) -> _Batch:
 async def _of_cases(tx: AsyncSession, table: Table, cases: Iterable[UUID]) -> list[Any]:
     # A fixed order of rows, so that nothing downstream depends on the database's.
     rows: list[Any] = []
-    for some in in_chunks(sorted(cases, key=_BY_NUMBER)):
+    for some in in_chunks(sorted(cases, key=_BY_NUMBER), KEYS_PER_STATEMENT):
         query = select(table).where(among(tx, table.c.case_id, some)).order_by(*table.primary_key)
         rows += (await tx.execute(query)).all()
     return rows
@@ -162,7 +162,7 @@ async def _deliveries(
 ) -> dict[tuple[str, str], Member]:
     found: dict[tuple[str, str], Member] = {}
     for column, values in ((ITEM.c.key, sorted(map(str, keys))), (ITEM.c.case_id, sorted(cases))):
-        for some in in_chunks(values):
+        for some in in_chunks(values, KEYS_PER_STATEMENT):
             query = select(ITEM).where(
                 among(tx, column, some), ITEM.c.measure.startswith(TOLD, autoescape=True)
             )

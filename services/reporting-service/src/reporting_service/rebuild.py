@@ -18,7 +18,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, event, insert, select, text
+from sqlalchemy import MetaData, Table, event, insert, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from reporting_service import projections
@@ -29,7 +29,7 @@ from service_kit.hub import Hub
 from service_kit.inbox import Inbox
 
 SHADOW = "rebuild"
-CHUNK = 1000
+AT_ONCE = 10_000  # records in a transaction: nobody waits for the copy, and the more, the less each costs
 # What the consumer knows belongs with what it has done; both are replaced together.
 REPLACED = (*BUSINESS_TABLES, *(metadata.tables[name] for name in ("inbox", "last_received", "parked")))
 Progress = Callable[[int], None]
@@ -47,8 +47,9 @@ async def rebuild(
         async with hub.db.write() as tx:
             await _hold(tx)
             await reader.catch_up()
+            await _see(tx, shadow)
             for table in REPLACED:
-                await _copy(shadow, tx, table)
+                await _put_in_place(tx, table)
     return reader.read
 
 
@@ -61,17 +62,19 @@ class _Reader:
         self._done: dict[tuple[str, int], int] = {}
 
     async def catch_up(self) -> None:
-        async for records in self.bus.read_from_start(self.topics):
-            fresh = [r for r in records if r.offset > self._done.get((r.topic, r.partition), -1)]
-            if fresh:
-                await self.inbox.take(fresh)
-                self._note(fresh)
-                self.progress(self.read)
+        waiting: list[Record] = []
+        async for records in self.bus.read_all(self.topics, after=dict(self._done)):
+            waiting += records
+            if len(waiting) >= AT_ONCE:
+                await self._take(waiting)
+                waiting = []
+        await self._take(waiting)
 
-    def _note(self, records: Sequence[Record]) -> None:
+    async def _take(self, records: Sequence[Record]) -> None:
+        await self.inbox.take(records)
         self.read += len(records)
-        for record in records:
-            self._done[record.topic, record.partition] = record.offset
+        self._done |= {(record.topic, record.partition): record.offset for record in records}
+        self.progress(self.read)
 
 
 async def _hold(tx: AsyncSession) -> None:
@@ -80,16 +83,21 @@ async def _hold(tx: AsyncSession) -> None:
         await tx.execute(text("LOCK TABLE inbox, last_received, parked IN EXCLUSIVE MODE"))
 
 
-async def _copy(shadow: Database, tx: AsyncSession, table: Table) -> None:
+async def _see(tx: AsyncSession, shadow: Database) -> None:
+    """Let this transaction read the copy, as `rebuild.<table>`: a schema of this database, or the file beside it."""
+    if shadow.is_sqlite:
+        # The file stays attached to this connection, which is therefore closed at the end and not used again.
+        await tx.run_sync(lambda session: session.connection().detach())
+        await tx.execute(text(f"ATTACH DATABASE :file AS {SHADOW}"), {"file": shadow.url.database})
+
+
+async def _put_in_place(tx: AsyncSession, table: Table) -> None:
     # A position that the database counted is counted anew: the live sequence knows nothing of the copy's.
-    columns = [column for column in table.columns if column is not table.autoincrement_column]
+    names = [column.name for column in table.columns if column is not table.autoincrement_column]
+    copy = table.to_metadata(MetaData(), schema=SHADOW)
+    rows = select(*(copy.c[name] for name in names)).order_by(*copy.primary_key)
     await tx.execute(table.delete())
-    async with shadow.write() as source:  # a transaction: PostgreSQL streams only within one
-        rows = await source.stream(
-            select(*columns).order_by(*table.primary_key).execution_options(yield_per=CHUNK)
-        )
-        async for some in rows.mappings().partitions(CHUNK):
-            await tx.execute(insert(table), [dict(row) for row in some])
+    await tx.execute(insert(table).from_select(names, rows))
 
 
 # --- the copy -----------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from service_kit.clock import Clock
 T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
+KEYS_PER_STATEMENT = 10_000  # the same for values of one column
 NOTIFY_AFTER = 0.002
 OVERFLOW = 4  # connections beyond the pool, for a moment
 # SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no connection left.

@@ -29,7 +29,16 @@ from ehcp_contracts.envelope import OWN_PREFIX, Envelope
 from ehcp_contracts.events import EVENTS, Event
 from ehcp_contracts.vocabulary import suspicious_fields
 from service_kit.bus.port import Bus, Record
-from service_kit.database import Unavailable, among, dialect_of, in_chunks, insert_many, many, upsert
+from service_kit.database import (
+    KEYS_PER_STATEMENT,
+    Unavailable,
+    among,
+    dialect_of,
+    in_chunks,
+    insert_many,
+    many,
+    upsert,
+)
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
 from service_kit.logs import bind_traceparent
@@ -259,14 +268,14 @@ class Inbox:
         ids = [item.envelope.id for item in items if item.envelope]
         subjects = sorted({item.subject for item in items})
         picture = _Picture({}, {}, set(), set(), set())
-        for some in in_chunks(ids):
+        for some in in_chunks(ids, KEYS_PER_STATEMENT):
             rows = await tx.execute(
                 select(self._inbox.c.event_id, self._inbox.c.digest).where(
                     among(tx, self._inbox.c.event_id, some)
                 )
             )
             picture.seen.update({row.event_id: row.digest for row in rows})
-        for part in in_chunks(subjects):
+        for part in in_chunks(subjects, KEYS_PER_STATEMENT):
             last, parked = self._last.c, self._parked.c
             for row in await tx.execute(
                 select(last.source, last.subject, last.sequence).where(among(tx, last.subject, part))

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import ColumnElement, Table, func, select, update
 
 from service_kit.bus.port import Bus, BusAway, Message
-from service_kit.database import Database, among, in_chunks, instant
+from service_kit.database import KEYS_PER_STATEMENT, Database, among, in_chunks, instant
 from service_kit.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,7 @@ class Relay:
     async def _mark(self, done: list[int], held: dict[int, str]) -> None:
         columns = self.outbox.c
         async with self.db.write() as tx:
-            for chunk in in_chunks(done):
+            for chunk in in_chunks(done, KEYS_PER_STATEMENT):
                 await tx.execute(
                     update(self.outbox)
                     .where(among(tx, columns.position, chunk))

@@ -59,7 +59,7 @@ class Case:
     `la_code` is responsible, `administering_la` does the work (the same council but for a few plans kept for
     others). `taught_year_group` is the year taught in the academic year `taught_in`; without a new statement the
     child moves up each September. `source_mapped` is the last snapshot of the source, against which the next is
-    compared. `last_concluded_review_id` is the review that `last_concluded` came from, if it came from one here;
+    compared, and `source_line` the fingerprint of the line it came in, if it did. `last_concluded_review_id` is the review that `last_concluded` came from, if it came from one here;
     a correction of the day leaves it. `announced` says whether the plan is known outside this service.
     """
 
@@ -73,6 +73,7 @@ class Case:
     source_version: int | None = None
     source_digest: str | None = None
     source_mapped: dict[str, Any] | None = None
+    source_line: bytes | None = None
     surname: str
     forename: str
     birth_date: date

@@ -25,13 +25,15 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from service_kit.bus.port import MAX_MESSAGE_BYTES, BusAway, Mark, Message, Record, refuse
+from service_kit.bus.port import MAX_MESSAGE_BYTES, BusAway, Mark, Message, Place, Record, refuse
 
 log = structlog.get_logger(__name__)
 ANSWERED_WITHIN_MS = 15_000
 """After which a connection is given up for dead and made anew (aiokafka: 40 s). Longer than a rebalance, in which the broker
 lets members wait for one another up to the session timeout."""
 ASK_WITHIN = 5.0  # seconds: whoever asks asks again, and a client that hangs is replaced
+BATCH = 2000
+"""As many records at once, for a consumer has its process to itself: the more of them, the less each costs."""
 WILL_COME_AGAIN = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 CONSUMER = {
     "enable_auto_commit": False,
@@ -103,7 +105,9 @@ class KafkaBus:
         finally:
             await consumer.stop()
 
-    async def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
+    async def read_all(
+        self, topics: Sequence[str], *, after: Mapping[Place, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, group_id=None, **CONSUMER)
         await consumer.start()
         try:
@@ -111,9 +115,11 @@ class KafkaBus:
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             await consumer.seek_to_beginning(*places)
+            for (topic, partition), offset in (after or {}).items():
+                consumer.seek(TopicPartition(self.prefix + topic, partition), offset + 1)
             left = {place for place in places if await consumer.position(place) < ends[place]}
             while left:
-                fetched = await consumer.getmany(*left, timeout_ms=1000, max_records=1000)
+                fetched = await consumer.getmany(*left, timeout_ms=1000, max_records=BATCH)
                 inside = {
                     place: [m for m in found if m.offset < ends[place]] for place, found in fetched.items()
                 }
@@ -226,7 +232,7 @@ class _KafkaConsumer:
     def __init__(self, consumer: AIOKafkaConsumer, prefix: str) -> None:
         self._consumer, self._prefix = consumer, prefix
 
-    async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
+    async def fetch(self, limit: int = BATCH, wait: float = 1.0) -> list[Record]:
         fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
         return _records(fetched, self._prefix)
 

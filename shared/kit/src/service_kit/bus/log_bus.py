@@ -14,7 +14,7 @@ import sqlite3
 import time
 import weakref
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +22,13 @@ from typing import ClassVar
 
 import aiosqlite
 
-from service_kit.bus.port import BusAway, Mark, Message, Record, refuse
+from service_kit.bus.port import BusAway, Mark, Message, Place, Record, refuse
 from service_kit.ids import uuid7
 
 PARTITIONS = 6
 POLL = 0.2
+BATCH = 500
+"""As many records at once: this consumer shares its process with the API, which waits while a batch is worked out."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
     offset INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, partition INTEGER NOT NULL,
@@ -42,7 +44,6 @@ CREATE TABLE IF NOT EXISTS claims (
 CREATE TABLE IF NOT EXISTS marks (
     topic TEXT PRIMARY KEY, until TEXT NOT NULL, ends TEXT NOT NULL, scanned INTEGER NOT NULL) WITHOUT ROWID;
 """
-Place = tuple[str, int]  # topic, partition
 
 
 def partition_of(key: str) -> int:
@@ -104,13 +105,15 @@ class LogBus:
             finally:
                 await connection.close()
 
-    async def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
+    async def read_all(
+        self, topics: Sequence[str], *, after: Mapping[Place, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
         connection = await _connect(self.path)
         try:
             end = await _scalar(connection, "SELECT coalesce(max(offset), 0) FROM log")
-            at = 0
+            at = max((after or {}).values(), default=0)
             while at < end:
-                found, at = await _scan(connection, at, 1000)
+                found, at = await _scan(connection, at, BATCH)
                 if records := [r for r in found if r.topic in topics and r.offset <= end]:
                     yield records
         finally:
@@ -189,7 +192,7 @@ class _LogConsumer:
     def wake(self) -> None:
         self._woken.set()
 
-    async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
+    async def fetch(self, limit: int = BATCH, wait: float = 1.0) -> list[Record]:
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             self._woken.clear()

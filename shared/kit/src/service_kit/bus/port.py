@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+Place = tuple[str, int]  # topic, partition
+
 
 class BusAway(Exception):
     """The log cannot be asked just now."""
@@ -54,8 +56,9 @@ class Mark:
 class Consumer(Protocol):
     """One member of a consumer group."""
 
-    async def fetch(self, limit: int = 500, wait: float = 1.0) -> list[Record]:
-        """Up to `limit` records after the group's position, waiting at most `wait` seconds for the first."""
+    async def fetch(self, limit: int = ..., wait: float = 1.0) -> list[Record]:
+        """Up to `limit` records (by default what suits the bus) after the group's position, waiting at most `wait`
+        seconds for the first."""
         ...
 
     async def commit(self, records: Sequence[Record]) -> None:
@@ -77,8 +80,11 @@ class Bus(Protocol):
         """Join a group."""
         ...
 
-    def read_from_start(self, topics: Sequence[str]) -> AsyncIterator[list[Record]]:
-        """All records from the beginning to the ends as they are now, outside of any group; per key in order."""
+    def read_all(
+        self, topics: Sequence[str], *, after: Mapping[Place, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """All records up to the ends as they are now, outside of any group; per key in order. `after`: how far an
+        earlier call came, the last offset read in each partition, to go on behind it."""
         ...
 
     async def lag(self, group: str, topics: Sequence[str]) -> int:
