@@ -15,6 +15,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import ReviewKind
+from review_scheduler.calendars import find
+from review_scheduler.domain.calendars import Calendar
 from review_scheduler.domain.policy import InForce, policy_from
 from review_scheduler.domain.stages import ORDER, Stage, StageState
 from review_scheduler.tables import CorrectionRow, CouncilPolicy, Plan, Review, StageRow
@@ -211,8 +213,19 @@ async def policy_in_force(session: AsyncSession, la_code: str) -> InForce:
     return InForce(policy_from(found.settings), found.version, found.effective_on)
 
 
-async def explain(ctx: Ctx, review_id: UUID) -> tuple[Review, list[StageRow], InForce]:
-    """One review, its stages by day, and the policy of the council that does the work. Raises `Refusal` not-found."""
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A review with what its days hang on: its stages by day, and policy and calendar of the council that does the work,
+    or the school's own calendar."""
+
+    review: Review
+    stages: list[StageRow]
+    policy: InForce
+    calendar: Calendar
+
+
+async def explain(ctx: Ctx, review_id: UUID) -> Explained:
+    """One review with all that explains its days. Raises `Refusal` not-found."""
     async with ctx.read() as session:
         review = (await session.execute(one_review(ctx, review_id))).scalar_one_or_none()
         if review is None:
@@ -221,7 +234,9 @@ async def explain(ctx: Ctx, review_id: UUID) -> tuple[Review, list[StageRow], In
             await session.execute(select(StageRow).where(col(StageRow.review_id) == review_id))
         ).scalars()
         by_day = sorted(stages, key=lambda row: (row.on, ORDER[Stage(row.stage)]))
-        return review, by_day, await policy_in_force(session, review.administering_la)
+        policy = await policy_in_force(session, review.administering_la)
+        calendar = (await find(session, review.administering_la, review.urn)).calendar
+        return Explained(review, by_day, policy, calendar)
 
 
 def one_review(ctx: Ctx, review_id: UUID) -> Select[Review]:

@@ -195,3 +195,19 @@ class PolicyVersion(Base, table=True):
     effective_on: date
     who: str = Field(sa_type=String(200))
     at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CalendarRow(Base, table=True):
+    """When schools are open: a council's calendar (`urn` empty), and a school's own where it has one. Terms and closures
+    with first and last day included."""
+
+    __tablename__ = "calendar"
+
+    la_code: str = Field(primary_key=True, sa_type=String(3))
+    urn: str = Field(primary_key=True, sa_type=String(6))
+    terms: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closures: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closed_days: list[str] = Field(default_factory=list, sa_type=json_type())
+    version: int
+    who: str = Field(sa_type=String(200))
+    updated_at: datetime = Field(sa_type=UtcDateTime)
