@@ -75,7 +75,11 @@ def token(data: Path, who: str) -> str:
 @pytest.mark.parametrize(
     ("who", "paths", "seconds"),
     [
-        ("officer", "^/v1/(cases|reviews|officers|imports|partners|subscriptions|deliveries|measures)", 45),
+        (
+            "officer",
+            "^/v1/(cases|reviews|officers|policies|calendars|imports|partners|subscriptions|deliveries|measures)",
+            45,
+        ),
         ("adapter:liquid-logic", "^/v1/sources", 15),
         ("school:900123", "^/v1/(events|reviews|cases)", 20),
     ],
