@@ -35,8 +35,8 @@ ROWS_PER_STATEMENT = 500
 KEYS_PER_STATEMENT = 10_000  # the same for values of one column
 NOTIFY_AFTER = 0.002
 OVERFLOW = 4  # connections beyond the pool, for a moment
-# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no connection left.
-AWAY = ("08", "57P", "53300")
+# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk).
+AWAY = ("08", "57P", "53")
 
 
 class Session(AsyncSession):
