@@ -30,7 +30,7 @@ IN_FLIGHT = 5.0
 HEARD_WITHIN = 60.0
 """Seconds after an outage of the broker in which what was written meanwhile has reached all who listen."""
 ENDS_WITHIN = 15.0
-ANSWERED_WITHIN = 8.0
+ANSWERED_WITHIN = 12.0
 """Seconds in which an API says that its database does not answer."""
 SAYS_SO = (409, 429, 503)
 """How an API may say that it could not do it now."""

@@ -34,7 +34,7 @@ PARTNERS = (
 )
 STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
 """Whoever has no case in this run and must never hear anything."""
-TIMEOUT = 10.0
+TIMEOUT = 20.0
 FILE = 6
 """Known children in a file of snapshots; mostly a new one comes with them."""
 Expected = tuple[str, dict[str, Any]]

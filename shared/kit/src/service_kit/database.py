@@ -31,6 +31,7 @@ from service_kit.clock import Clock
 T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
+PATIENCE = 60.0
 NOTIFY_AFTER = 0.002
 OVERFLOW = 4  # connections beyond the pool, for a moment
 # SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk).
@@ -87,7 +88,7 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
 
 
 class Database:
-    """Reads and writes of one service.
+    """Reads and writes of one service. `patience` is how long PostgreSQL may take to answer a statement, in seconds.
 
     `on_publish` callbacks run after a commit that wrote to the outbox (the relay's wake-up). Raises `Unavailable`
     when the database cannot be reached.
@@ -102,6 +103,7 @@ class Database:
         topic: str | None = None,
         clock: Clock | None = None,
         pool: int = 8,
+        patience: float = PATIENCE,
         public_url: str = "",
     ) -> None:
         self.url = make_url(url)
@@ -114,7 +116,7 @@ class Database:
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
-            options["connect_args"] = {"timeout": 5, "command_timeout": 60}
+            options["connect_args"] = {"timeout": 5, "command_timeout": patience}
         # An error text of SQLAlchemy must never carry a name into a log.
         self.engine = create_async_engine(self.url, hide_parameters=True, **options)
         if self.is_sqlite:
