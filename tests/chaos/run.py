@@ -132,7 +132,7 @@ class Report:
         ]
         lines += [
             f"{outage.what} {outage.ended - outage.began:.0f} s: backlog {outage.backlog} events, "
-            f"sent {_after(outage.sent)}, heard by all {_after(outage.heard)}"
+            f"sent {_after(outage.sent)}, heard of everywhere {_after(outage.heard)}"
             for outage in self.outages
         ]
         lines.append(self._resources())

@@ -273,7 +273,7 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
         ("F18", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 202, 503)])),
         ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=31.0)])),
         ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=None)])),
-        ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(heard=61.0)])),
+        ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(heard=46.0)])),
         ("F25", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 10, 500)])),
         ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, 503, took=13)])),
         ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, None, took=2)])),
