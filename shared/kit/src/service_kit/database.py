@@ -45,6 +45,7 @@ ROWS_PER_STATEMENT = 500
 KEYS_PER_STATEMENT = 10_000  # the same for values of one column
 NOTIFY_PAUSE = 0.005  # seconds between two wake-ups of a relay in another process
 _NOTIFY = Prepared(select(func.pg_notify("outbox", "")))
+PATIENCE = 60.0
 OVERFLOW = 4  # connections beyond the pool, for a moment
 # SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk).
 AWAY = ("08", "57P", "53")
@@ -166,7 +167,7 @@ class Transaction:
 
 
 class Database:
-    """Reads and writes of one service.
+    """Reads and writes of one service. `patience` is how long PostgreSQL may take to answer a statement, in seconds.
 
     `on_publish` callbacks run after a commit that wrote to the outbox (the relay's wake-up). Raises `Unavailable`
     when the database cannot be reached.
@@ -181,6 +182,7 @@ class Database:
         topic: str | None = None,
         clock: Clock | None = None,
         pool: int = 8,
+        patience: float = PATIENCE,
         public_url: str = "",
     ) -> None:
         self.url = make_url(url)
@@ -193,7 +195,7 @@ class Database:
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
-            options["connect_args"] = {"timeout": 5, "command_timeout": 60}
+            options["connect_args"] = {"timeout": 5, "command_timeout": patience}
         # An error text of SQLAlchemy must never carry a name into a log.
         # Whoever opens a transaction ends it, so none is rolled back on the way into the pool.
         self.engine = create_async_engine(
