@@ -527,10 +527,11 @@ def what_went_in_came_out(evidence: Evidence) -> Found:
     for entry in evidence.load:
         if entry["kind"] != "blunder":
             continue
-        if entry["status"] < 400 or entry["status"] == 500:
+        set_aside = entry["ref"] and entry["status"] in (202, 409)
+        if set_aside and entry["ref"] not in evidence.contradictions:
+            yield Violation("I12", LOST, f"{entry['ref']}: a contradiction, set aside and not kept")
+        elif not set_aside and (entry["status"] < 400 or entry["status"] == 500):
             yield Violation("I12", OTHER, f"{entry['what']}: nonsense, answered {entry['status']}")
-        elif entry["ref"] and entry["status"] == 409 and entry["ref"] not in evidence.contradictions:
-            yield Violation("I12", LOST, f"{entry['ref']}: refused as a contradiction, and not kept")
 
 
 def nobody_holds_ever_more(evidence: Evidence) -> Found:

@@ -94,7 +94,7 @@ async def build(house: House, where: dict[str, str], ref: str) -> World:
         for kind in ("school", "icb", "social-care"):
             found = await officer.get("/v1/deliveries", params={"partner": ids[f"partner:{kind}"]})
             ids[f"delivery:{kind}"] = found.raise_for_status().json()["items"][0]["id"]
-    ids["urn"] = where["school"]
+    ids["urn"], ids["la"] = where["school"], where["la"]
     return World(ids)
 
 
@@ -120,6 +120,7 @@ def filled(path: str, ids: dict[str, str], role: str = "school") -> str:
         "subscription_id": ids[f"subscription:{kind}"],
         "delivery_id": ids[f"delivery:{kind}"],
         "urn": ids["urn"],
+        "la": ids["la"],
         "ref": "LL-none",
         "measure_id": "K6b",
     }
@@ -127,7 +128,7 @@ def filled(path: str, ids: dict[str, str], role: str = "school") -> str:
 
 
 def missing(path: str, ids: dict[str, str]) -> str:
-    return filled(path, dict.fromkeys(ids, MISSING) | {"urn": "999998"})
+    return filled(path, dict.fromkeys(ids, MISSING) | {"urn": "999998", "la": "999"})
 
 
 # A valid body for each route that changes an object, so that only the object decides the answer.
@@ -148,6 +149,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/reviews/{review_id}/corrections": {
         "field": "held_on", "new": "2026-08-31", "reason": "keying_error", "note": "Typed wrongly.",
     },
+    "PUT /v1/policies/{la}": {"lead_plan_days": 90},
+    "PUT /v1/calendars/{la}": {"closed_days": ["2027-05-07"]},
+    "PUT /v1/calendars/{la}/schools/{urn}": {"closures": [{"first": "2026-10-26", "last": "2026-10-30"}]},
     "PATCH /v1/partners/{partner_id}": {"name": "New name"},
     "PATCH /v1/subscriptions/{subscription_id}": {"event_types": ["ehcp.review-due.v1"]},
 }  # fmt: skip
@@ -156,6 +160,7 @@ BODYLESS = {
     "POST /v1/subscriptions/{subscription_id}/rotate-secret",
     "POST /v1/deliveries/{delivery_id}/replay",
     "DELETE /v1/subscriptions/{subscription_id}",
+    "DELETE /v1/calendars/{la}/schools/{urn}",
 }
 # Objects that belong to nobody in particular, or whose id is the caller's own choice.
 NO_OWNER = {
@@ -189,7 +194,7 @@ async def test_a_role_that_may_never_do_a_thing_gets_403_and_nobody_gets_in_with
     }
     for route, action in routes.items():
         method, path = route.split(" ")
-        target = filled(path, ids | {"urn": "999998"})
+        target = filled(path, ids | {"urn": "999998", "la": "999"})
         async with httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app=house.gateway), base_url="http://hub.test"
         ) as nobody:

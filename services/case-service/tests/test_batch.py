@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from sqlmodel import func, select
 
-from case_service import pushes, streams
+from case_service import pushes, sources, streams
 from case_service.tables import CaseRow, ChangeRow
 
 HEADERS = {"Content-Type": "application/x-ndjson"}
@@ -158,3 +159,64 @@ async def test_other_content_types_are_refused_before_a_line_is_read(hub: Any, s
 async def test_a_system_cannot_send_a_batch_under_anothers_name(hub: Any) -> None:
     stranger = hub.app.as_("adapter", org="other-system")
     assert (await stranger.post(URL, content=b"", headers=HEADERS)).status_code == 404
+
+
+# -- lines that say nothing new are recognised without being read ---------------------------------------------------
+
+
+async def test_a_line_taken_before_is_not_read_again(
+    hub: Any, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nightly push of what did not change: no line is parsed or validated."""
+    lines = [snapshot(f"B-{n}") for n in range(5)]
+    created = await hub.batch(lines)
+    monkeypatch.setattr(pushes, "read_line", None)
+    unchanged = await hub.batch(lines)
+    assert unchanged == [{**line, "status": "unchanged"} for line in created]
+
+
+async def test_only_the_last_line_taken_of_a_case_is_recognised(hub: Any, snapshot: Any) -> None:
+    """bad-inputs 3.2: what was true once and is no longer is refused, in a batch of its own as within one."""
+    first, second = snapshot(), snapshot(version=2, officer="officer-4")
+    await hub.batch([first, second])
+    assert [line["status"] for line in await hub.batch([first])] == ["rejected"]
+    out = await hub.batch([second, snapshot(version=3, officer="officer-5"), second])
+    assert [line["status"] for line in out] == ["unchanged", "updated", "rejected"]
+    assert out[2]["problem"]["errors"][0]["code"] == "stale-snapshot"
+
+
+async def test_a_push_of_its_own_is_not_undone_by_the_last_line_of_a_batch(hub: Any, snapshot: Any) -> None:
+    await hub.batch([snapshot()])
+    assert (await hub.push(snapshot())).json()["status"] == "unchanged"
+    assert [line["status"] for line in await hub.batch([snapshot()])] == ["unchanged"]
+    await hub.push(snapshot(version=2))
+    (line,) = await hub.batch([snapshot()])
+    assert line["problem"]["errors"][0]["code"] == "stale-snapshot"
+
+
+async def test_a_line_is_recognised_for_the_council_that_pushed_it_only(hub: Any, snapshot: Any) -> None:
+    await hub.batch([snapshot()])
+    rochdale = hub.app.as_("adapter", org="liquid-logic", las=("354",))
+    answer = await rochdale.post(URL, content=json.dumps(snapshot()).encode(), headers=HEADERS)
+    assert json.loads(answer.text)["problem"]["status"] == 403
+
+
+async def test_a_line_taken_before_settles_what_came_too_late(hub: Any, snapshot: Any) -> None:
+    """A record of which something waits in quarantine is looked at properly."""
+    await hub.batch([snapshot(version=5)])
+    await hub.batch([snapshot(version=4)])
+    assert [line["status"] for line in await hub.batch([snapshot(version=5)])] == ["unchanged"]
+    assert (await hub.officer.get("/v1/sources/liquid-logic/quarantine")).json()["items"] == []
+
+
+async def test_under_another_mapping_every_line_is_read_anew(
+    hub: Any, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hub.batch([snapshot()])
+    monkeypatch.setattr(sources, "_MAPPING", hashlib.sha256(b"of the next release"))
+    read: list[int] = []
+    real = pushes.read_line
+    monkeypatch.setattr(pushes, "read_line", lambda *line: read.append(1) or real(*line))
+    for _ in range(2):
+        assert [line["status"] for line in await hub.batch([snapshot()])] == ["unchanged"]
+    assert len(read) == 1

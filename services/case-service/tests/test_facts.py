@@ -113,6 +113,21 @@ def test_under_five_the_interims_hang_on_the_last_conclusion(
     assert facts_of(case, PRIMARY, date(2025, 10, 1)).under5_interims == interims
 
 
+def test_a_new_interval_holds_from_its_day_on_and_asks_for_nothing_in_the_past() -> None:
+    """Anchor 2 March 2026. Every 6 months: 2 September. From 1 October every 3: 2 December, but not the past 2 June.
+    From 1 November none at all: nothing from then on, and what was owed before stays owed."""
+    case = a_case(date(2022, 5, 10), last_concluded=date(2026, 3, 2))
+    every_six = ((date.min, 6),)
+    every_three = (*every_six, (date(2026, 10, 1), 3))
+    none = (*every_three, (date(2026, 11, 1), 0))
+    for intervals, interims in (
+        (every_six, (date(2026, 9, 2),)),
+        (every_three, (date(2026, 9, 2), date(2026, 12, 2))),
+        (none, (date(2026, 9, 2),)),
+    ):
+        assert facts_of(case, PRIMARY, date(2026, 10, 5), intervals).under5_interims == interims
+
+
 def test_from_the_day_after_leaving_age_notices_go_to_the_young_person() -> None:
     """Vector Y11: born 10 October 2009; school-leaving day Friday 26 June 2026."""
     case = a_case(date(2009, 10, 10))

@@ -17,6 +17,7 @@ from case_service.tables import ChangeRow
 from ehcp_contracts.events import Outcome, ReviewDecided, ReviewKind
 from service_kit import migrate
 from service_kit.database import Database
+from service_kit.testing import Harness, test_keys
 
 pytestmark = pytest.mark.postgres
 on_postgres = pytest.mark.parametrize("hub", ["postgres"], indirect=True)
@@ -69,12 +70,47 @@ async def test_changes_of_one_case_at_once_leave_no_gap(hub: Any, snapshot: Any)
 
 
 @on_postgres
+async def test_f02_the_same_request_at_two_replicas_at_once_has_one_effect_and_one_answer(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    app: Harness = hub.app
+    second = service.build(app.running.settings, clock=app.clock, bus=app.bus, keys=test_keys())
+    replicas = (app, Harness(second, app.clock, app.bus, second.app(frozenset())))
+    answers = await asyncio.gather(
+        *(
+            replica.as_("officer").post(
+                f"/v1/cases/{case_id}/placement",
+                json={"officer": "officer-10"},
+                headers={"Idempotency-Key": "k1"},
+            )
+            for replica in replicas
+        )
+    )
+    await second.hub.db.close()
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert sorted("idempotent-replayed" in answer.headers for answer in answers) == [False, True]
+    assert [name for name, _ in await hub.events()] == ["plan-registered", "case-facts-changed"]
+
+
+@on_postgres
 async def test_the_same_new_reference_pushed_twice_at_once_is_one_case(hub: Any, snapshot: Any) -> None:
     """bad-inputs 3.12."""
     answers = await asyncio.gather(*(hub.push(snapshot()) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
     assert len({answer.json()["case_id"] for answer in answers}) == 1
     assert len(await hub.events()) == 1
+
+
+@on_postgres
+async def test_two_batches_at_once_with_the_same_records_take_each_once(hub: Any, snapshot: Any) -> None:
+    """bad-inputs 3.12: whoever is second finds what the first has stored; nobody waits for the other's end."""
+    lines = [snapshot(f"B-{n}") for n in range(1200)]
+    out = await asyncio.gather(hub.batch(lines), hub.batch(reversed(lines)))
+    statuses = Counter(line["status"] for results in out for line in results)
+    assert statuses == {"created": 1200, "unchanged": 1200}
+    assert len(await hub.events()) == 1200
 
 
 async def test_the_revisions_make_exactly_the_tables_of_the_code(postgres: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date, timedelta
+from math import inf
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,8 +27,9 @@ from ehcp_contracts.events import (
     ReviewScheduled,
     ReviewStage,
 )
-from notification_service import knowledge, sender
+from notification_service import knowledge
 from notification_service.main import service
+from notification_service.sender import Sender
 from notification_service.targets import Outside
 from service_kit.bus import Horizon
 from service_kit.testing import Harness, running
@@ -162,7 +164,8 @@ class Town:
     async def send_as_known(self) -> int:
         """The same, as far as is known of case-service."""
         async with Outside(transport=httpx2.MockTransport(self.answer)) as outside:
-            return await sender.run_once(self.app.hub, outside=outside, dice=Middle())
+            working = Sender(self.app.hub, outside, Middle(), start_within=inf)
+            return await working.drain(self.app.clock.now())
 
     async def send_after(self, seconds: float) -> int:
         self.app.clock.pass_time(timedelta(seconds=seconds))

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ehcp_contracts.envelope import Envelope
-from ehcp_contracts.events import EVENTS, NOTIFICATIONS, Event, PartnerKind
+from ehcp_contracts.events import EVENTS, NOTIFICATIONS, CouncilPolicyChanged, Event, PartnerKind
 from ehcp_contracts.schemas import closed, event_schema
 from notification_service.domain import (
     ENTITLEMENTS,
@@ -71,8 +71,9 @@ def _mark(party: Party, event_type: str) -> str:
 
 @pytest.mark.parametrize("event_type", sorted(EVENTS))
 def test_the_table_says_who_hears_what(event_type: str) -> None:
-    """S10: every kind × event; what the hub itself says about deliveries goes to nobody."""
-    expected = "----" if EVENTS[event_type].topic == NOTIFICATIONS else TABLE[event_type]
+    """S10: every kind × event; what the hub says about deliveries, or councils about themselves, goes to nobody."""
+    inside = EVENTS[event_type].topic == NOTIFICATIONS or EVENTS[event_type] is CouncilPolicyChanged
+    expected = "----" if inside else TABLE[event_type]
     assert "".join(_mark(party, event_type) for party in EVERYBODY) == expected
 
 

@@ -161,73 +161,112 @@ async def test_what_was_withdrawn_unread_is_never_marked_delivered(school) -> No
     }
 
 
+def names(answer: httpx2.Response) -> list[tuple[str, str]]:
+    return [(event["type"].split(".")[1], event["subject"]) for event in answer.json()]
+
+
+# --- any number of readers, from any place ---------------------------------------------------------------------------
+
+
+async def follow(town, since: str | None = None, *, limit: int = 100) -> list[dict]:
+    """Read on to the end as a reader does: from the last event it has."""
+    seen: list[dict] = []
+    for _ in range(50):
+        cursor = {"lastEventId": since} if since else {}
+        events = (await read(town, limit=str(limit), **cursor)).json()
+        if not events:
+            return seen
+        seen += events
+        since = events[-1]["id"]
+    raise AssertionError("this feed has no end")
+
+
+async def test_a_reader_that_lost_our_answer_gets_it_again_as_often_as_it_asks(school) -> None:
+    """It died before it had stored what it got, or after it had asked beyond: its own cursor alone counts."""
+    for _ in range(5):
+        await school.issue()
+    everything = [event["id"] for event in await follow(school)]
+    await ids(school, lastEventId=everything[-1])
+    for place, cursor in enumerate(everything):
+        for _ in range(2):
+            assert await ids(school, lastEventId=cursor) == everything[place + 1 :]
+    assert await ids(school) == everything
+
+
+async def test_two_readers_of_one_feed_do_not_disturb_each_other(school) -> None:
+    """The second has read nothing while the first is far ahead; what the ledger says of the partner is not its place."""
+    first = [str(await school.issue()) for _ in range(3)]
+    fast = await follow(school)
+    later = [str(await school.issue()) for _ in range(3)]
+    fast += await follow(school, fast[-1]["id"])
+    slow = await follow(school, limit=1)
+    assert [event["subject"] for event in slow] == [event["subject"] for event in fast] == first + later
+    assert await statuses(school) == ["delivered"] * 6
+
+
 async def _leaves_and_comes_back(school, case) -> None:
     await school.move(case, OAK)
     await school.move(case, ELM, was=OAK)
 
 
-def names(answer: httpx2.Response) -> list[tuple[str, str]]:
-    return [(event["type"].split(".")[1], event["subject"]) for event in answer.json()]
-
-
-async def test_a_pupil_who_comes_back_brings_back_what_the_school_had_not_read(school) -> None:
-    """At a new place: the reader has gone past the old one. Of two dates of one review only the latest."""
+async def test_a_school_that_has_a_pupil_again_is_told_what_it_missed_and_the_open_reviews(school) -> None:
+    """Behind the news of the return, for no reader comes by the old places again; of two dates of a review the latest."""
     case = await school.issue()
     review = await school.schedule(case)
     await school.schedule(case, review)
     stays = await school.issue()
     await school.move(case, OAK)
-    first = (await read(school)).json()
-    assert [event["subject"] for event in first] == [str(stays), str(case)]
-    await ids(school, lastEventId=first[-1]["id"])
+    before = await follow(school)
+    assert [event["subject"] for event in before] == [str(stays), str(case)]
     await school.move(case, ELM, was=OAK)
-    again = await read(school, lastEventId=first[-1]["id"])
-    assert sorted(names(again)) == sorted(
-        (name, str(case)) for name in ("placement-changed", "plan-issued", "review-scheduled")
-    )
-    last = again.json()[-1]["id"]
-    assert await ids(school, lastEventId=last) == []
-    assert await ids(school, lastEventId=last) == []
+    after = await follow(school, before[-1]["id"])
+    assert [(event["type"].split(".")[1], event["subject"]) for event in after] == [
+        ("placement-changed", str(case)),
+        ("plan-issued", str(case)),
+        ("review-scheduled", str(case)),
+    ]
+    assert await follow(school, after[-1]["id"]) == []
     told = [d["event_id"] for d in await school.deliveries(status="delivered")]
-    assert sorted(told) == sorted(event["id"] for event in [*first, *again.json()])
+    assert sorted(told) == sorted(event["id"] for event in [*before, *after])
 
 
-@pytest.mark.parametrize("limit", ["1", "2", "100"])
-async def test_a_reader_meets_everything_once_it_was_brought_back_whatever_it_had(school, limit: str) -> None:
-    """It had read the event and not yet said so when the pupil left: nothing between the two places is stepped over,
-    and no batch comes round for ever."""
+async def test_what_is_told_anew_has_a_new_id_and_is_otherwise_the_same(school) -> None:
+    """An id has one place in a feed: otherwise a reader who stands at it could mean either."""
+    case = await school.issue()
+    (had,) = (await read(school)).json()
+    await _leaves_and_comes_back(school, case)
+    again = [event for event in await follow(school) if event["type"] == had["type"]]
+    assert len(again) == 1
+    assert again[0]["id"] != had["id"]
+    assert again[0] | {"id": had["id"]} == had
+
+
+async def test_it_is_told_once_however_often_the_pupil_comes_and_goes(school) -> None:
+    case = await school.issue()
+    for _ in range(3):
+        await _leaves_and_comes_back(school, case)
+    seen = await follow(school)
+    assert [event["type"].split(".")[1] for event in seen].count("plan-issued") == 1
+    told_anew = [d for d in await school.deliveries() if d["reason"] == "told-anew"]
+    assert len(told_anew) == 3
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_nothing_is_stepped_over_by_a_reader_who_stands_at_an_event_that_was_told_anew(
+    school, limit: int
+) -> None:
+    """It had the event before the pupil left, and another reader has read far beyond since."""
     case = await school.issue()
     (had,) = await ids(school)
     await school.move(case, OAK)
     others = [str(await school.issue()) for _ in range(3)]
     await school.move(case, ELM, was=OAK)
-    seen: list[tuple[str, str]] = []
-    last = had
-    for _ in range(12):
-        answer = await read(school, lastEventId=last, limit=limit)
-        if not answer.json():
-            break
-        seen += names(answer)
-        last = answer.json()[-1]["id"]
-    assert answer.json() == []
-    moved = ("placement-changed", str(case))
-    assert sorted(seen) == sorted([moved, moved, *(("plan-issued", other) for other in others)])
-
-
-async def test_what_comes_back_is_read_from_the_start_by_a_reader_that_had_nothing(school) -> None:
-    case = await school.issue()
-    await _leaves_and_comes_back(school, case)
-    seen: list[tuple[str, str]] = []
-    cursor: dict[str, str] = {}
-    for _ in range(12):
-        answer = await read(school, limit="1", **cursor)
-        if not answer.json():
-            break
-        seen += names(answer)
-        cursor = {"lastEventId": answer.json()[-1]["id"]}
-    assert answer.json() == []
-    assert {name for name, _ in seen} == {"placement-changed", "plan-issued"}
-    assert len(seen) == 3
+    await follow(school)
+    seen = await follow(school, had, limit=limit)
+    assert len({event["id"] for event in seen}) == len(seen)
+    told = sorted((event["type"].split(".")[1], event["subject"]) for event in seen)
+    mine = [("placement-changed", str(case)), ("placement-changed", str(case)), ("plan-issued", str(case))]
+    assert told == sorted([*mine, *(("plan-issued", other) for other in others)])
 
 
 async def test_a_feed_subscription_narrows_the_feed(school) -> None:

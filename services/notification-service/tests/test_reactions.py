@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
+from ehcp_contracts.envelope import council_subject
 from ehcp_contracts.events import (
     CaseFactsChanged,
     CeaseReason,
+    CouncilPolicyChanged,
     Facts,
     Outcome,
     Placement,
@@ -193,6 +195,21 @@ async def test_a_pupil_who_comes_back_brings_the_withheld_notice_back(town) -> N
     assert town.heard(OAK).count("review-due") == 0
 
 
+async def test_a_school_that_was_told_of_a_review_before_hears_of_it_again_with_the_pupil(town) -> None:
+    """It has put it away when the pupil left. The notice is a new one: it would take the old id for a repeat."""
+    case = await town.issue()
+    await town.due(case)
+    await town.send()
+    await town.move(case, OAK)
+    await town.move(case, ELM, was=OAK)
+    await town.send()
+    first, again = [body for body in town.received(ELM) if body["type"] == "ehcp.review-due.v1"]
+    assert again["id"] != first["id"]
+    assert again["data"] == first["data"]
+    notices = [r.headers["webhook-id"] for r in town.requests if r.url.host == f"{ELM}.example"]
+    assert len(set(notices)) == len(notices)
+
+
 async def test_an_icb_that_takes_over_is_told_and_the_old_one_hears_no_more(town) -> None:
     await town.partner("icb", "QWE")
     case = await town.issue()
@@ -277,6 +294,24 @@ async def test_a_new_school_hears_of_a_review_that_was_taken_up_again_and_not_of
     await town.move(case, OAK)
     await town.send()
     assert town.heard(OAK) == ["placement-changed", "review-corrected"]
+
+
+async def test_a_councils_policy_concerns_no_partner_and_waits_for_no_case(town) -> None:
+    policy = CouncilPolicyChanged(
+        policy_version=1,
+        effective_on=date(2026, 9, 1),
+        basis="strict",
+        under5_interval_months=4,
+        notice_clear_days=1,
+        advice_request_days=56,
+        lead_plan_days=84,
+        lead_invite_days=56,
+        lead_last_call_days=14,
+    )
+    await town.hear(policy, council_subject("351"))
+    await town.send()
+    assert town.requests == []
+    assert await town.app.parked() == {}
 
 
 async def test_a_batch_of_events_is_taken_in_order(town) -> None:

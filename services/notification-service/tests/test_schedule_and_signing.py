@@ -116,7 +116,7 @@ def test_the_signature_of_the_standard_s_own_vector() -> None:
 
 def test_during_a_rotation_old_and_new_secret_both_sign() -> None:
     old = new_secret()
-    keys = rotate([Key(secret=old, until=None)], NOW)
+    keys = rotate([Key(secret=old, until=None)], new_secret(), NOW)
     sent = headers(keys, ID, NOW + timedelta(hours=23), BODY)
     assert _verifies(old, sent)
     assert _verifies(keys[0]["secret"], sent)
@@ -124,7 +124,7 @@ def test_during_a_rotation_old_and_new_secret_both_sign() -> None:
 
 def test_after_the_overlap_only_the_new_secret_signs() -> None:
     old = new_secret()
-    keys = rotate([Key(secret=old, until=None)], NOW)
+    keys = rotate([Key(secret=old, until=None)], new_secret(), NOW)
     sent = headers(keys, ID, NOW + timedelta(hours=24, seconds=1), BODY)
     assert not _verifies(old, sent)
     assert _verifies(keys[0]["secret"], sent)
@@ -132,8 +132,8 @@ def test_after_the_overlap_only_the_new_secret_signs() -> None:
 
 def test_a_second_rotation_within_the_hour_keeps_the_first_overlap() -> None:
     """bad-inputs 7.8."""
-    first = rotate([Key(secret=new_secret(), until=None)], NOW)
-    second = rotate(first, NOW + timedelta(minutes=30))
+    first = rotate([Key(secret=new_secret(), until=None)], new_secret(), NOW)
+    second = rotate(first, new_secret(), NOW + timedelta(minutes=30))
     assert len(in_use(second, NOW + timedelta(hours=23))) == 3
     assert len(in_use(second, NOW + timedelta(hours=24, minutes=10))) == 2
     assert len(in_use(second, NOW + timedelta(hours=25))) == 1

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from math import inf
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
@@ -23,7 +26,7 @@ from ehcp_contracts.events import (
     PlanIssued,
     Responsible,
 )
-from notification_service import sender
+from notification_service import sender, vault
 from notification_service.claims import SLOTS, InFlight, claim
 from notification_service.ledger import Result, record
 from notification_service.schedule import SCHEDULE
@@ -337,7 +340,7 @@ async def test_a_dead_partner_does_not_delay_the_others(town) -> None:
         await town.issue()
     gate = _Gate(slow=SCHOOL_HOOK)
     async with Outside(transport=gate) as outside:
-        working = Sender(town.app.hub, outside)
+        working = Sender(town.app.hub, outside, start_within=inf)
         now = town.app.clock.now()
         while await working.turn(now) or gate.arrived["qop.example"] < SLOTS + 5:
             await asyncio.sleep(0)
@@ -371,7 +374,7 @@ async def test_when_the_database_is_away_results_are_kept_for_the_next_turn(
 ) -> None:
     await school.issue()
     async with Outside(transport=httpx2.MockTransport(school.answer)) as outside:
-        working = Sender(school.app.hub, outside)
+        working = Sender(school.app.hub, outside, start_within=inf)
         now = school.app.clock.now()
         assert await working.turn(now) == 1
         await asyncio.gather(*working._tasks)
@@ -396,7 +399,7 @@ async def test_the_job_sends_what_is_committed_and_stops_when_it_is_told(school)
         return httpx2.Response(204)
 
     async with Outside(transport=httpx2.MockTransport(reply)) as outside:
-        job = asyncio.create_task(Sender(school.app.hub, outside).run())
+        job = asyncio.create_task(Sender(school.app.hub, outside, start_within=inf).run())
         async with asyncio.timeout(60):
             await done.wait()
         job.cancel()
@@ -404,7 +407,7 @@ async def test_the_job_sends_what_is_committed_and_stops_when_it_is_told(school)
             await job
 
 
-# --- secrets and replays ---------------------------------------------------------------------------------------------
+# --- secrets ---------------------------------------------------------------------------------------------------------
 
 
 async def test_during_a_rotation_both_secrets_verify_each_notice(school) -> None:
@@ -425,6 +428,69 @@ def _signs(secret: str, request: httpx2.Request) -> bool:
     at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), tz=None).astimezone()
     expected = Webhook(secret).sign(request.headers["webhook-id"], at, request.content.decode())
     return expected in request.headers["webhook-signature"].split(" ")
+
+
+# --- secrets at rest -------------------------------------------------------------------------------------------------
+
+
+async def _kept(school) -> str:
+    async with school.app.hub.db.read() as session:
+        return str((await session.execute(text("SELECT keys FROM subscription"))).scalar_one())
+
+
+async def test_the_database_holds_no_secret_that_can_be_read(school) -> None:
+    """Who has the database or a backup of it cannot sign in our name (13.3, S61); the sender, who has the key, can."""
+    shown = school.subscriptions[ELM]["secret"]
+    assert shown.removeprefix("whsec_") not in await _kept(school)
+    assert "whsec_" not in await _kept(school)
+    await school.issue()
+    await school.send()
+    assert _signs(shown, school.requests[0])
+
+
+def _with_keys(school, *keys: bytes) -> None:
+    """The same hub with another ring of keys, as after a restart."""
+    ring = tuple(SecretStr(base64.b64encode(key).decode()) for key in keys)
+    hub = school.app.hub
+    object.__setattr__(hub, "settings", hub.settings.model_copy(update={"sealing_keys": ring}))
+
+
+async def test_keys_are_changed_without_a_notice_failing(school) -> None:
+    """S62: the new key comes first, secrets are sealed anew, then the old key goes."""
+    first = base64.b64decode((school.app.hub.settings.data_dir / "sealing.key").read_bytes())
+    second = bytes(range(32))
+    secret = school.subscriptions[ELM]["secret"]
+    for ring in ((second, first), (second,)):
+        _with_keys(school, *ring)
+        await school.issue()
+        await school.send()
+        await vault.seal_anew(school.app.hub)
+    assert [_signs(secret, request) for request in school.requests] == [True, True]
+
+
+async def test_with_the_key_lost_nothing_goes_out_unsigned_and_the_ledger_says_why(school) -> None:
+    _with_keys(school, bytes(range(32)))
+    await vault.seal_anew(school.app.hub)
+    await school.issue()
+    await school.send()
+    assert school.requests == []
+    push = await the_push(school)
+    assert (push["status"], push["reason"], push["attempts"]) == ("pending", "no-key", 1)
+
+
+async def test_a_secret_that_was_kept_before_there_were_keys_is_sealed(school) -> None:
+    secret = school.subscriptions[ELM]["secret"]
+    async with school.app.hub.db.write() as tx:
+        plain = json.dumps([{"secret": secret, "until": None}])
+        await tx.execute(text("UPDATE subscription SET keys = :plain"), {"plain": plain})
+    await vault.seal_anew(school.app.hub)
+    assert "whsec_" not in await _kept(school)
+    await school.issue()
+    await school.send()
+    assert _signs(secret, school.requests[0])
+
+
+# --- replays ---------------------------------------------------------------------------------------------------------
 
 
 async def _exhaust(town) -> None:

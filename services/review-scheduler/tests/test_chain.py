@@ -238,6 +238,16 @@ async def test_a_report_may_come_after_the_decision(desk):
     assert (report["status"], report["report_received_on"]) == ("concluded", "2026-09-09")
 
 
+async def test_a_meeting_held_after_the_review_was_due_still_has_four_weeks_for_its_decision(desk):
+    """R11: s.44 is broken and stays so; reg 20(10) gives the day that can still be kept, and partners are told that."""
+    case = await desk.register(last=date(2025, 4, 15))  # due 14 April 2026
+    held = await desk.post(await desk.review(case), "held", held_on="2026-08-24")
+    assert (held["decision_due"], held["meeting_limb_due"]) == ("2026-04-14", "2026-09-21")
+    assert (await desk.sent(case))[-1][1]["decision_due"] == "2026-09-21"
+    reported = await desk.post(held, "report", received_on="2026-08-31")
+    assert reported["next_step"] == {"what": "decide", "by": "2026-09-21", "who": "council"}
+
+
 # --- deciding -----------------------------------------------------------------------------------------------------
 
 

@@ -189,10 +189,27 @@ def test_every_route_names_its_action():
         "POST /v1/reviews/{review_id}/report": "reviews.report",
         "POST /v1/reviews/{review_id}/decision": "reviews.decide",
         "GET /v1/officers": "officers.list",
+        "GET /v1/calendars/{la}": "calendars.read",
+        "PUT /v1/calendars/{la}": "calendars.change",
+        "GET /v1/calendars/{la}/schools/{urn}": "calendars.read",
+        "PUT /v1/calendars/{la}/schools/{urn}": "calendars.change",
+        "DELETE /v1/calendars/{la}/schools/{urn}": "calendars.change",
+        "GET /v1/policies/{la}": "policies.read",
+        "PUT /v1/policies/{la}": "policies.change",
+        "GET /v1/policies/{la}/history": "policies.read",
     }
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_reviews_of_one_child_and_those_of_which_nobody_was_told(desk):
+    """Due 15 October 2026, so "plan" (25 June) and "invite" (23 July) were past when the plan came on 1 September."""
+    late = await desk.register(last=date(2025, 10, 16))
+    early = await desk.register(facts=desk.year_6())
+    assert {r["kind"] for r in await desk.reviews(early)} == {"annual", "phase_transfer"}
+    for stage, expected in (("invite", [str(late)]), ("last_call", [])):
+        assert [r["case_id"] for r in await desk.reviews(missed=stage)] == expected
 
 
 async def test_the_list_is_by_due_date_and_can_be_filtered(desk):

@@ -169,6 +169,20 @@ async def test_a_review_taken_up_again_is_reminded_of_like_any_other(desk):
     assert about_it.count("review-due") == 1  # "due" alone: nobody is asked to plan what was held
 
 
+async def test_a_meeting_booked_weeks_ago_and_entered_now_is_judged_by_the_day_everybody_was_told(desk):
+    case = await desk.register()
+    review = await desk.review(case)
+    booked = await desk.post(review, "meeting", meeting_on="2026-08-27", notice_given_on="2026-08-13")
+    assert booked["breaches"] == []
+    booked = await desk.post(review, "meeting", meeting_on="2026-08-27", notice_given_on="2026-08-14")
+    assert [(b["code"], b["on"], b["days_late"]) for b in booked["breaches"]] == [
+        ("short-notice", "2026-08-14", 1)
+    ]
+    for day, code in (("2026-09-02", "in-the-future"), ("2026-08-28", "after-meeting")):
+        problem = await desk.post(review, "meeting", expect=422, meeting_on="2026-08-27", notice_given_on=day)
+        assert errors(problem)[0] == ("/notice_given_on", code)
+
+
 # --- the meeting after the decision -------------------------------------------------------------------------------
 
 

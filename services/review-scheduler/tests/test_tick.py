@@ -164,7 +164,7 @@ async def test_dates_that_move_ahead_take_their_pending_stages_along(desk):
 
 async def test_a_council_sets_its_own_lead_times(desk):
     async with desk.app.hub.db.write() as tx:
-        tx.add(CouncilPolicy(la_code="351", settings={"lead_plan_days": 100}))
+        tx.add(CouncilPolicy(la_code="351", settings={"lead_plan_days": 100}, effective_on=date(2026, 9, 1)))
     case = await desk.register()
     async with desk.app.hub.db.read() as session:
         row = (await session.execute(select(StageRow).where(StageRow.stage == "plan"))).scalar_one()

@@ -35,7 +35,7 @@ def test_what_was_published_is_fresh(folder: Path) -> None:
 
 def test_there_is_a_file_per_event_version_an_envelope_and_a_document_per_service(folder: Path) -> None:
     names = sorted(on_disk(folder))
-    assert len(names) == 23 + 1 + 5
+    assert len(names) == 24 + 1 + 5
     assert DUE in names
     assert "schemas/envelope.json" in names
     assert "asyncapi/hub.json" in names

@@ -14,6 +14,7 @@ from case_service.domain import plan
 from case_service.institutions import InstitutionLine
 from case_service.store import CASES, INSTITUTIONS
 from case_service.streams import Intake, Outcome, Results, process
+from service_kit.api import Line
 from service_kit.context import Context
 from service_kit.database import upsert
 from service_kit.problems import Refusal, faults
@@ -31,7 +32,7 @@ def load_institutions(ctx: Context) -> Results:
     return Results(process(ctx, Intake("urn", _read, lambda body: body.urn, take)))
 
 
-def _read(document: Any) -> InstitutionLine:
+def _read(document: Any, _: Line) -> InstitutionLine:
     try:
         return InstitutionLine.model_validate(document)
     except ValidationError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import Response
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,9 +20,10 @@ from case_service.domain.case import Amendment, Case, Circumstances, Decision
 from case_service.domain.identity import Holders
 from case_service.domain.snapshot import QUEUED, Deletion, Sent, Snapshot, Unfit
 from case_service.quarantine import Refused
-from case_service.sources import NotRead, SourceCase, read_line, sent
-from case_service.store import CASES, amendments_of, circumstances, holders, load, save
-from case_service.streams import Intake, Outcome, Results, process
+from case_service.sources import NotRead, SourceCase, fingerprint, read_line, sent
+from case_service.store import CASES, QUARANTINE, amendments_of, circumstances, holders, load, save
+from case_service.streams import Intake, Outcome, Recognised, Results, process
+from service_kit.api import Line
 from service_kit.context import Context
 from service_kit.database import among
 from service_kit.ids import uuid7
@@ -79,8 +82,44 @@ async def _take_one(ctx: Context, one: Sent) -> Outcome:
 def push_batch(ctx: Context, source: str) -> Results:
     """Take many lines; the results stream back in the order of the lines."""
     _own_source(ctx, source)
-    intake = Intake("ref", partial(read_line, source), _key, partial(_take, ctx))
-    return Results(process(ctx, intake))
+
+    def read(document: Any, line: Line) -> Sent:
+        return read_line(source, document, line.raw)
+
+    async def recognise(lines: Sequence[Line]) -> dict[int, Recognised]:
+        return await _recognised(ctx, source, lines)
+
+    return Results(process(ctx, Intake("ref", read, _key, partial(_take, ctx), recognise)))
+
+
+async def _recognised(ctx: Context, source: str, lines: Sequence[Line]) -> dict[int, Recognised]:
+    """The lines that are, byte for byte, the last one taken of their case: they say nothing new, whatever they say. A
+    record of which something waits in quarantine is looked at properly."""
+    prints = {fingerprint(source, line.raw): line.number for line in lines}
+    async with ctx.read() as session:
+        rows = await session.execute(_unchanged(session, ctx.caller.las, list(prints)))
+    return {
+        prints[row.source_line]: Recognised(
+            (row.source_la, row.source_ref),
+            row.source_ref,
+            _result("unchanged", row.id, row.version, row.source_version),
+        )
+        for row in rows
+    }
+
+
+def _unchanged(session: AsyncSession, las: Collection[str], prints: Sequence[bytes]) -> Any:
+    case, held = CASES.c, QUARANTINE.c
+    waits = (
+        (held.source == case.source)
+        & (held.source_la == case.source_la)
+        & (held.ref == case.source_ref)
+        & held.settled_at.is_(None)
+    )
+    query = select(
+        case.source_line, case.id, case.version, case.source_version, case.source_la, case.source_ref
+    ).where(among(session, case.source_line, prints), ~select(held.id).where(waits).exists())
+    return query.where(case.source_la.in_(sorted(las))) if las else query
 
 
 def _key(one: Sent) -> Key:
@@ -177,19 +216,19 @@ def _code(refusal: Refusal) -> str:
 
 def _outcome(one: Sent, decision: Decision | None) -> Outcome:
     if decision is None:
-        return _result(one, "unchanged", None)
+        return _result("unchanged", None, None, one.version)
     status = "created" if decision.before is None else "updated" if decision.changes else "unchanged"
-    return _result(one, status, decision.after)
+    return _result(status, decision.after.id, decision.after.version, one.version)
 
 
 def _queued(one: Sent, case: Case | None) -> Outcome:
-    return _result(one, "queued", case)
+    return _result("queued", case.id if case else None, case.version if case else None, one.version)
 
 
-def _result(one: Sent, status: str, case: Case | None) -> Outcome:
+def _result(status: str, case_id: UUID | None, version: int | None, source_version: int) -> Outcome:
     return {
         "status": status,
-        "case_id": str(case.id) if case else None,
-        "version": case.version if case else None,
-        "source_version": one.version,
+        "case_id": str(case_id) if case_id else None,
+        "version": version,
+        "source_version": source_version,
     }

@@ -49,9 +49,12 @@ def _record(sent: Sent) -> tuple[str, str, str]:
 async def _settle(session: AsyncSession, newest: dict[tuple[str, str, str], tuple[int, bool]]) -> None:
     """Older versions are settled by any newer one; the version that now fits, by itself."""
     held = QUARANTINE.c
-    sources, refs = {source for source, _, _ in newest}, {ref for _, _, ref in newest}
+    sources, las, refs = (sorted(set(part)) for part in zip(*newest, strict=True))
     query = select(held.id, held.source, held.source_la, held.ref, held.version, held.code).where(
-        held.source.in_(sorted(sources)), among(session, held.ref, sorted(refs)), held.settled_at.is_(None)
+        held.source.in_(sources),
+        held.source_la.in_(las),
+        among(session, held.ref, refs),
+        held.settled_at.is_(None),
     )
     past = []
     for row in (await session.execute(query)).all():

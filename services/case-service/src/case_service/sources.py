@@ -120,19 +120,32 @@ PushedCase = Annotated[SourceCase, WrapValidator(attempt)]
 """The body of a push: what cannot be read arrives as `NotRead`, so that it is kept as a line of a batch would be."""
 
 
-def read_line(source: str, document: Any) -> Sent:
+# A line is the same as before only under the same mapping: what a new release reads otherwise is read anew.
+_MAPPING = hashlib.sha256(json.dumps(SourceLine.model_json_schema()).encode())
+
+
+def fingerprint(source: str, line: bytes) -> bytes:
+    """A fingerprint of a line of a batch as it was sent, with the source and the mapping by which it is read."""
+    found = _MAPPING.copy()
+    found.update(source.encode() + b"\n" + line)
+    return found.digest()
+
+
+def read_line(source: str, document: Any, line: bytes) -> Sent:
     """What a line of a batch says. Raises Refusal if it cannot be read and does not say which record it is about."""
     deletion = isinstance(document, dict) and "deleted" in document
     body = attempt(document, (SourceDeletion if deletion else SourceLine).model_validate)
     if isinstance(body, SourceDeletion):
         return Deletion(source, body.ref, body.version, body.la, body.responsible_la)
-    return sent(source, body)
+    return sent(source, body, line=fingerprint(source, line))
 
 
-def sent(source: str, body: SourceCase | NotRead, *, ref: str | None = None) -> Sent:
+def sent(
+    source: str, body: SourceCase | NotRead, *, ref: str | None = None, line: bytes | None = None
+) -> Sent:
     """What was pushed, under the reference of the address if there is one. Raises Refusal as `read_line` does."""
     if isinstance(body, SourceCase):
-        return snapshot_of(source, ref or body.ref or "", body)
+        return snapshot_of(source, ref or body.ref or "", body, line)
     if not isinstance(body.document, dict):
         raise body.refusal
     which = attempt(body.document | ({"ref": ref} if ref else {}), SourceRecord.model_validate)
@@ -143,7 +156,7 @@ def sent(source: str, body: SourceCase | NotRead, *, ref: str | None = None) -> 
     return Unfit(source, which.ref, which.version, which.la, which.responsible_la, digest, body.refusal)
 
 
-def snapshot_of(source: str, ref: str, body: SourceCase) -> Snapshot:
+def snapshot_of(source: str, ref: str, body: SourceCase, line: bytes | None) -> Snapshot:
     """The mapped fields under the names of the case, as JSON values."""
     sent = body.model_dump(mode="json", exclude={"ref", "version"})
     child, plan, placement = sent.pop("child"), sent.pop("plan"), sent.pop("placement")
@@ -164,4 +177,4 @@ def snapshot_of(source: str, ref: str, body: SourceCase) -> Snapshot:
         "ceased_on": plan["ceased_on"],
         "cease_reason": plan["cease_reason"],
     }
-    return Snapshot(source=source, ref=ref, version=body.version, mapped=mapped)
+    return Snapshot(source=source, ref=ref, version=body.version, mapped=mapped, line=line)

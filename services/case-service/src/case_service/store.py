@@ -11,7 +11,18 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    RowMapping,
+    bindparam,
+    cast,
+    insert,
+    null,
+    select,
+    union_all,
+    update,
+)
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from case_service.domain.case import (
@@ -32,6 +43,7 @@ from case_service.tables import (
     ChangeRow,
     CorrectionRow,
     InstitutionRow,
+    IntervalRow,
     QuarantineRow,
 )
 from ehcp_contracts.events import Facts
@@ -44,6 +56,7 @@ AMENDMENTS = AmendmentRow.__table__  # type: ignore[attr-defined]
 CHANGES = ChangeRow.__table__  # type: ignore[attr-defined]
 CORRECTIONS = CorrectionRow.__table__  # type: ignore[attr-defined]
 INSTITUTIONS = InstitutionRow.__table__  # type: ignore[attr-defined]
+INTERVALS = IntervalRow.__table__  # type: ignore[attr-defined]
 QUARANTINE = QuarantineRow.__table__  # type: ignore[attr-defined]
 
 _FIELDS = tuple(field.name for field in fields(Case))
@@ -84,16 +97,35 @@ def amendment_of(row: RowMapping) -> Amendment:
 
 
 async def circumstances(session: AsyncSession, today: date, urns: Iterable[str | None]) -> Circumstances:
-    """Today, and the ages of these institutions as far as the register has them."""
+    """Today, the ages of these institutions (of one batch) as far as the register has them, and the intervals that
+    councils have settled: one statement, for every command asks."""
     wanted = sorted({urn for urn in urns if urn})
-    ages: dict[str, Ages] = {}
-    for some in in_chunks(wanted):
-        table = INSTITUTIONS.c
-        rows = await session.execute(
-            select(table.urn, table.low_age, table.high_age).where(table.urn.in_(some))
+    known, settled = INSTITUTIONS.c, INTERVALS.c
+    rows = await session.execute(
+        union_all(
+            select(settled.la_code, settled.policy_version, settled.months, settled.effective_on),
+            select(known.urn, known.low_age, known.high_age, cast(null(), Date)).where(
+                among(session, known.urn, wanted)
+            ),
         )
-        ages |= {urn: Ages(low, high) for urn, low, high in rows}
-    return Circumstances(today, ages)
+    )
+    ages: dict[str, Ages] = {}
+    intervals: dict[str, list[tuple[int, date, int]]] = {}
+    for code, first, second, effective_on in rows:
+        if effective_on is None:
+            ages[code] = Ages(first, second)
+        else:
+            intervals.setdefault(code, []).append((first, effective_on, second))
+    in_order = {la: tuple((on, months) for _, on, months in sorted(own)) for la, own in intervals.items()}
+    return Circumstances(today, ages, in_order)
+
+
+async def settle_interval(
+    session: AsyncSession, la_code: str, *, version: int, effective_on: date, months: int
+) -> None:
+    """Remember a council's interval from a day on; told again, it is the same."""
+    row = {"la_code": la_code, "policy_version": version, "effective_on": effective_on, "months": months}
+    await session.execute(upsert(session, INTERVALS).on_conflict_do_nothing(), row)
 
 
 async def holders(session: AsyncSession, numbers: Sequence[Number]) -> Holders:

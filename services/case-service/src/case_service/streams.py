@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -24,17 +25,6 @@ CHUNK = 500
 B = TypeVar("B")
 
 
-@dataclass(frozen=True, slots=True)
-class Item(Generic[B]):
-    """A line that was read: its body, or why it is refused. `name` identifies it in the result: the reference of a
-    case, the URN of an institution; None if the line has none that looks like one."""
-
-    number: int
-    body: B | None = None
-    refusal: Refusal | None = None
-    name: str | None = None
-
-
 Outcome = dict[str, Any] | Refusal
 """What became of an item: the fields of its result line, or why it was refused."""
 Take = Callable[[AsyncSession, Sequence[B]], Awaitable[list[Outcome]]]
@@ -42,14 +32,43 @@ Take = Callable[[AsyncSession, Sequence[B]], Awaitable[list[Outcome]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Item(Generic[B]):
+    """A line and what is known of it: its body, still to be taken, or already its outcome. `name` identifies it in the
+    result: the reference of a case, the URN of an institution; None if the line has none that looks like one."""
+
+    number: int
+    name: str | None = None
+    body: B | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A line that changes nothing, known without reading it: what it is about, its name and its outcome."""
+
+    key: Hashable
+    name: str
+    outcome: Outcome
+
+
+Recognise = Callable[[Sequence[Line]], Awaitable[Mapping[int, Recognised]]]
+"""Which lines are the very ones that were taken last, by their numbers."""
+
+
+async def _nothing(_: Sequence[Line]) -> Mapping[int, Recognised]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Intake(Generic[B]):
-    """What the lines of a request are and what is done with them: the field that identifies a line, how its parsed JSON
-    is read (which may refuse), what may come once in a chunk only, and how a chunk is stored."""
+    """What the lines of a request are and what is done with them: the field that identifies a line, how its document is
+    read (which may refuse), what may come once in a transaction only, and how bodies are stored."""
 
     named: str
-    read: Callable[[Any], B]
+    read: Callable[[Any, Line], B]
     key: Callable[[B], Hashable]
     take: Take[B]
+    recognise: Recognise = _nothing
 
 
 class Results(StreamingResponse):
@@ -62,14 +81,63 @@ class Results(StreamingResponse):
         await self.stream_response(send)
 
 
+async def process(ctx: Context, intake: Intake[B]) -> AsyncIterator[bytes]:
+    """Read the request's lines, take them some hundred to a transaction, and answer each in its place."""
+    async for lines in _chunks(ndjson(ctx.request)):
+        known = await intake.recognise(lines)
+        for items in _rounds(lines, known, intake):
+            outcomes = await _guarded(ctx, items, intake.take)
+            failpoint("import.mid_file")
+            results = zip(items, outcomes, strict=True)
+            yield b"".join(
+                _result(item, outcome, intake.named, ctx.settings.public_url) for item, outcome in results
+            )
+
+
+async def _chunks(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
+    held: list[Line] = []
+    async for line in lines:
+        held.append(line)
+        if len(held) >= CHUNK:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def _rounds(
+    lines: Sequence[Line], known: Mapping[int, Recognised], intake: Intake[B]
+) -> Iterator[list[Item[B]]]:
+    """The items of a chunk, cut before a key that comes again, so that order within a key holds. A line recognised at
+    the beginning of the chunk is read all the same where an earlier one of it was about the same."""
+    held: list[Item[B]] = []
+    keys: set[Hashable] = set()
+    touched: set[Hashable] = set()
+    for line in lines:
+        found = known.get(line.number)
+        if found is not None and found.key not in touched:
+            held.append(Item(line.number, found.name, outcome=found.outcome))
+            continue
+        item = _read(line, intake)
+        if item.body is not None:
+            key = intake.key(item.body)
+            if key in keys:
+                yield held
+                held, keys = [], set()
+            keys.add(key)
+            touched.add(key)
+        held.append(item)
+    yield held
+
+
 def _read(line: Line, intake: Intake[B]) -> Item[B]:
-    if line.refusal is not None:
-        return Item(line.number, refusal=line.refusal)
-    name = _name(line.value, intake.named)
+    name = None
     try:
-        return Item(line.number, intake.read(line.value), name=name)
+        document = line.value()
+        name = _name(document, intake.named)
+        return Item(line.number, name, intake.read(document, line))
     except Refusal as refusal:
-        return Item(line.number, refusal=refusal, name=name)
+        return Item(line.number, name, outcome=refusal)
 
 
 def _name(value: Any, named: str) -> str | None:
@@ -78,40 +146,12 @@ def _name(value: Any, named: str) -> str | None:
     return found if isinstance(found, str) and REF.fullmatch(found) else None
 
 
-async def _chunks(lines: AsyncIterator[Line], intake: Intake[B]) -> AsyncIterator[list[Item[B]]]:
-    """Items in chunks of up to `CHUNK`; a key that comes again begins a new chunk, so order within a key holds."""
-    held: list[Item[B]] = []
-    keys: set[Hashable] = set()
-    async for line in lines:
-        item = _read(line, intake)
-        key = intake.key(item.body) if item.body is not None else None
-        if len(held) >= CHUNK or (key is not None and key in keys):
-            yield held
-            held, keys = [], set()
-        held.append(item)
-        if key is not None:
-            keys.add(key)
-    if held:
-        yield held
-
-
-async def process(ctx: Context, intake: Intake[B]) -> AsyncIterator[bytes]:
-    """Read the request's lines, take them a chunk to a transaction, and answer each in its place."""
-    async for items in _chunks(ndjson(ctx.request), intake):
-        outcomes = await _guarded(ctx, items, intake.take)
-        failpoint("import.mid_file")
-        lines = zip(items, outcomes, strict=True)
-        yield b"".join(
-            _result(item, outcome, intake.named, ctx.settings.public_url) for item, outcome in lines
-        )
-
-
 async def _guarded(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
     """A chunk that fails as a whole is taken again line by line, so that the line at fault harms no other."""
     try:
-        return await _taken(ctx, items, take)
+        return await _again_if_crossed(ctx, items, take)
     except Unavailable:
-        return [item.refusal or Refusal("unavailable") for item in items]
+        return [item.outcome or Refusal("unavailable") for item in items]
     except Exception as error:
         log.warning("a chunk failed; taking its lines one by one", error=type(error).__name__)
         return [await _alone(ctx, item, take) for item in items]
@@ -119,7 +159,7 @@ async def _guarded(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Ou
 
 async def _alone(ctx: Context, item: Item[B], take: Take[B]) -> Outcome:
     try:
-        return (await _taken(ctx, [item], take))[0]
+        return (await _again_if_crossed(ctx, [item], take))[0]
     except Unavailable:
         return Refusal("unavailable")
     except Exception as error:
@@ -127,10 +167,25 @@ async def _alone(ctx: Context, item: Item[B], take: Take[B]) -> Outcome:
         return Refusal("internal")
 
 
+async def _again_if_crossed(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
+    try:
+        return await _taken(ctx, items, take)
+    except IntegrityError:
+        # Another request was quicker with one of these: what it stored can be seen now.
+        return await _taken(ctx, items, take)
+
+
 async def _taken(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
+    bodies = [item.body for item in items if item.body is not None]
+    outcomes = iter(await _stored(ctx, bodies, take))
+    return [item.outcome or next(outcomes) for item in items]
+
+
+async def _stored(ctx: Context, bodies: list[B], take: Take[B]) -> list[Outcome]:
+    if not bodies:
+        return []
     async with ctx.db.write() as session:
-        outcomes = iter(await take(session, [item.body for item in items if item.body is not None]))
-    return [item.refusal or next(outcomes) for item in items]
+        return await take(session, bodies)
 
 
 def _result(item: Item[Any], outcome: Outcome, named: str, public_url: str) -> bytes:

@@ -26,9 +26,9 @@ OPEN = text("status <> 'ceased'")
 
 
 def _one_child(number: str) -> Index:
-    """No two open cases that one council administers have the same number."""
-    name = f"uq_cases_administering_la_{number}"
-    return Index(name, "administering_la", number, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
+    """No two open cases that one council administers have the same number. The number first: by it they are found."""
+    name = f"uq_cases_{number}_administering_la"
+    return Index(name, number, "administering_la", unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
 
 
 class CaseRow(Base, table=True):
@@ -40,6 +40,7 @@ class CaseRow(Base, table=True):
         CheckConstraint("urn IS NULL OR setting IS NULL", name="one_place"),
         CheckConstraint("version >= 1", name="version"),
         Index("ix_cases_updated_at_id", "updated_at", "id"),
+        Index("uq_cases_source_line", "source_line", unique=True),
         _one_child("upn"),
         _one_child("nhs_number"),
     )
@@ -56,6 +57,7 @@ class CaseRow(Base, table=True):
     source_version: int | None = Field(default=None, sa_type=BigInteger)
     source_digest: str | None = Field(default=None, max_length=64)
     source_mapped: dict[str, Any] | None = Field(default=None, sa_type=json_type())
+    source_line: bytes | None = Field(default=None, max_length=32)
     surname: str = Field(max_length=120)
     forename: str = Field(max_length=120)
     birth_date: date
@@ -165,6 +167,17 @@ class InstitutionRow(Base, table=True):
     la_code: str = Field(max_length=3, index=True)
     section20_12: bool
     loaded_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class IntervalRow(Base, table=True):
+    """A council's interval between interim reviews under five, from a day on, as review-scheduler tells it."""
+
+    __tablename__ = "under5_intervals"
+
+    la_code: str = Field(primary_key=True, max_length=3)
+    policy_version: int = Field(primary_key=True)
+    effective_on: date
+    months: int
 
 
 class QuarantineRow(Base, table=True):

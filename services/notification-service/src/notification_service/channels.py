@@ -62,6 +62,7 @@ class Outcome(StrEnum):
     BLOCKED = "blocked-address"
     PROTOCOL = "protocol"
     NETWORK = "network"
+    NO_KEY = "no-key"  # ours: the secret to sign with cannot be read, and nothing goes out unsigned
 
 
 SLOW_DOWN = frozenset({Outcome.TIMEOUT, Outcome.THROTTLED})

@@ -16,7 +16,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import PartnerKind
-from notification_service import signing
+from notification_service import signing, vault
 from notification_service.channels import (
     ALL_TYPES,
     AlertKind,
@@ -146,10 +146,12 @@ async def create_subscription(ctx: Context, body: NewSubscription) -> Response:
             channel=body.channel,
             url=url,
             event_types=types,
-            keys=[{"secret": secret, "until": None}] if secret else [],
+            keys=[],
             created_at=now,
             updated_at=now,
         )
+        if secret:
+            row.keys = [{"secret": vault.seal(ctx.settings, secret, row.id), "until": None}]
         tx.session.add(row)
         await tx.session.flush()
         place = f"/v1/subscriptions/{row.id}"
@@ -294,11 +296,12 @@ async def rotate_secret(ctx: Context, subscription_id: UUID) -> Response:
         if row.channel != Channel.WEBHOOK:
             raise Refusal("conflict", "A feed is not signed: it is read with the partner's own token.")
         now = await instant(tx.session, ctx.clock)
-        keys = signing.rotate([signing.Key(secret=k["secret"], until=k["until"]) for k in row.keys], now)
-        row.keys = [dict(key) for key in keys]
+        secret = signing.new_secret()
+        old = [signing.Key(secret=key["secret"], until=key["until"]) for key in row.keys]
+        row.keys = [dict(key) for key in signing.rotate(old, vault.seal(ctx.settings, secret, row.id), now)]
         row.version += 1
         row.updated_at = now
-        shown, kept = _shown_once(row, keys[0]["secret"])
+        shown, kept = _shown_once(row, secret)
         return tx.answer(200, shown, etag=row.version, stored=kept)
 
 

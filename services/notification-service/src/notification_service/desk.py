@@ -7,7 +7,7 @@ neither is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -181,10 +181,6 @@ class Desk:
         wanted: dict[UUID, int] = defaultdict(int)
         for notice in notices:
             wanted[notice.to.id] += 1
-        return await self.reserve(wanted)
-
-    async def reserve(self, wanted: Mapping[UUID, int]) -> dict[UUID, Iterator[int]]:
-        """New places at the end of the feeds of some partners: how many each."""
         places = {}
         for partner, count in sorted(wanted.items()):
             raised = {"feed_position": Partner.feed_position + count}

@@ -77,6 +77,7 @@ class Ended(StrEnum):
     NOT_ENTITLED = "no-longer-entitled"
     PLAN_ENDED = "plan-ended"
     UNSUBSCRIBED = "unsubscribed"
+    TOLD_ANEW = "told-anew"  # the partner has the case again, and hears of it under a new id
 
 
 Fields = Mapping[str, "Fields | None"]

@@ -1,7 +1,8 @@
 """The pull feed: a partner's own copies in order, the same bytes as pushed, by long poll.
 
-Reading past an event acknowledges it: whoever asks for what comes after event X has X. Waiting holds no database
-connection. Of what is not certain to be still the partner's nothing is shown (`knowledge`): a reader who is waiting for
+A reader says by `lastEventId` where it stands, and that alone decides what it gets: any number of readers may read the
+same feed, each from any place, as often as it likes. Reading past an event acknowledges it in the ledger: whoever asks for
+what comes after event X has X. Waiting holds no database connection. Of what is not certain to be still the partner's nothing is shown (`knowledge`): a reader who is waiting for
 that is told to come again, not that there is nothing new.
 """
 
@@ -43,7 +44,6 @@ class _Reader:
     party: Party
     acknowledged: int
     position: int
-    last: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +91,19 @@ async def _reader(session: AsyncSession, ctx: Context, partner: UUID | None, aft
     row = rows[0]
     position = await _position(session, row, after) if after else 0
     party = Party(PartnerKind(row.kind), row.ref, row.la_code)
-    return _Reader(row.id, party, row.acknowledged, position, after)
+    return _Reader(row.id, party, row.acknowledged, position)
 
 
 async def _position(session: AsyncSession, partner: Partner, event: UUID) -> int:
-    """The place of an event. One that was brought back (`reactions`) has two: a reader that has not asked beyond the
-    first may have it from there, and must not step over what lies between."""
-    in_feed = (col(Delivery.copy_id) == col(PartnerCopy.id)) & (col(Delivery.channel) == Channel.FEED)
-    query: Any = (
-        select(col(PartnerCopy.position).label("first"), col(Delivery.position).label("latest"))
-        .outerjoin(Delivery, in_feed)
-        .where(col(PartnerCopy.event_id) == event, col(PartnerCopy.partner_id) == partner.id)
+    """The place of an event in the partner's feed, the same for ever and for every reader."""
+    query = select(col(PartnerCopy.position)).where(
+        col(PartnerCopy.event_id) == event, col(PartnerCopy.partner_id) == partner.id
     )
-    place = (await session.execute(query)).one_or_none()
+    place = (await session.execute(query)).scalar_one_or_none()
     if place is None:
         text = "This is not the id of an event of your feed. Leave it out to read from the start."
         raise Refusal("bad-parameter", errors=[Fault("/lastEventId", "unknown-event", text)])
-    beyond = place.latest is not None and partner.acknowledged > place.first
-    return int(place.latest if beyond else place.first)
+    return int(place)
 
 
 async def _wait(ctx: Context, reader: _Reader, timeout: int, limit: int) -> _Found:
@@ -197,7 +192,6 @@ async def _acknowledge(ctx: Context, reader: _Reader) -> None:
         )
         if (await tx.execute(forward)).first() is None:
             return
-        await _read_at_first_place(tx, reader)
         unread = _copies(reader.id).where(
             col(Delivery.position) <= reader.position, has_status(Delivery, Status.AVAILABLE)
         )
@@ -209,23 +203,6 @@ async def _acknowledge(ctx: Context, reader: _Reader) -> None:
         hidden = {"status": Status.CANCELLED, "reason": Ended.NOT_ENTITLED, "updated_at": now}
         await _mark(tx, [row.id for row in rows if row not in read_now], hidden)
         await publish_all(tx, [_delivered(row, reader) for row in read_now])
-
-
-async def _read_at_first_place(tx: AsyncSession, reader: _Reader) -> None:
-    """The reader has its last event from the first place: it need not come a second time if it was brought back."""
-    here = select(col(PartnerCopy.id)).where(
-        col(PartnerCopy.partner_id) == reader.id, col(PartnerCopy.position) == reader.position
-    )
-    await tx.execute(
-        update(Delivery)
-        .where(
-            col(Delivery.event_id) == reader.last,
-            col(Delivery.partner_id) == reader.id,
-            col(Delivery.channel) == Channel.FEED,
-            col(Delivery.copy_id).in_(here),
-        )
-        .values(position=reader.position)
-    )
 
 
 async def _mark(tx: AsyncSession, ids: Sequence[UUID], values: dict[str, Any]) -> None:

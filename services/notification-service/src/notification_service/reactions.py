@@ -5,14 +5,14 @@ Batches are taken whole (`apply`), so that thousands of events cost a few statem
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -30,11 +30,12 @@ from ehcp_contracts.events import (
     ReviewCorrected,
     Setting,
 )
-from notification_service.channels import AlertKind, Channel, Status
+from notification_service.channels import AlertKind, Status
 from notification_service.desk import Addressee, Desk, Directory, Notice, open_directory
 from notification_service.domain import (
     BACKGROUND,
     CLOSES_REVIEW,
+    ENTITLEMENTS,
     OPEN_REVIEW,
     Ended,
     Route,
@@ -50,7 +51,6 @@ from notification_service.tables import (
     CaseRouteChange,
     Delivery,
     OpenNotice,
-    Partner,
     PartnerCopy,
     table_of,
 )
@@ -85,7 +85,9 @@ STAND = (*ROUTING, "quiet", "ended_on", "since")
 
 
 async def apply(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
-    """Take a batch of events in order. Raises `Defer` for a case that is not known yet."""
+    """Take a batch of events in order. Raises `Defer` for a case that is not known yet. What no partner may ever hear
+    (a council's policy, which is about no case) is of no concern here."""
+    events = [received for received in events if type(received.event) in ENTITLEMENTS]
     stands = await _stands(tx, {received.case for received in events})
     directory = await open_directory(tx, _routes(stands, events))
     batch = _Batch(tx, stands, directory, await instant(tx, tx.info["clock"]))
@@ -213,64 +215,59 @@ class _Batch:
             await self.tx.execute(upsert(self.tx, table_of(Alert)), rows)
 
     async def _hand_over(self, case: UUID, stand: Stand, gained: Sequence[Addressee]) -> None:
+        """Whoever gains a case is told of its open reviews; who had it before, also of what it had not read or received
+        when it lost it, for no reader comes by its old place again. What a partner may have seen is told under a new
+        id: a reader says by an id where it stands, so every id has one place in a feed, for ever."""
         query = (
             select(col(OpenNotice.body))
             .where(col(OpenNotice.case_id) == case)
             .order_by(col(OpenNotice.sequence))
         )
         current = [Envelope.from_bytes(body) for body in (await self.tx.execute(query)).scalars()]
-        for envelope in current:
-            for to in gained:
-                self._owe(to, envelope, Side.OWN, stand)
-        partners, events = [to.id for to in gained], [envelope.id for envelope in current]
-        await self._revive(partners, events)
-        await self._bring_back(case, partners, events)
+        known = await self._told_before(gained, current)
+        missed = await self._withdrawn(case, gained)
+        for to in gained:
+            for envelope in missed.get(to.id, ()):
+                self._owe(to, _anew(envelope), Side.OWN, stand)
+            for envelope in current:
+                self._owe(to, _anew(envelope) if (to.id, envelope.id) in known else envelope, Side.OWN, stand)
         await self.desk.flush()
 
-    async def _revive(self, partners: Sequence[UUID], events: Sequence[UUID]) -> None:
-        """A partner that had the case before and gets it back: what was withheld meanwhile is owed again."""
-        await self.tx.execute(
+    async def _told_before(
+        self, partners: Sequence[Addressee], events: Sequence[Envelope]
+    ) -> set[tuple[UUID, UUID]]:
+        query = select(col(PartnerCopy.partner_id), col(PartnerCopy.event_id)).where(
+            col(PartnerCopy.partner_id).in_([to.id for to in partners]),
+            col(PartnerCopy.event_id).in_([envelope.id for envelope in events]),
+        )
+        return {(row.partner_id, row.event_id) for row in await self.tx.execute(query)}
+
+    async def _withdrawn(self, case: UUID, partners: Sequence[Addressee]) -> dict[UUID, list[Envelope]]:
+        """A partner's own copies of what was withdrawn when it lost the case, in their order; noted as told anew.
+        Without reminders of reviews: only what is open now counts."""
+        again = (
             update(Delivery)
             .where(
-                col(Delivery.partner_id).in_(partners),
-                col(Delivery.event_id).in_(events),
-                col(Delivery.status) == Status.CANCELLED,
-                col(Delivery.reason) == Ended.NOT_ENTITLED,
-                col(Delivery.channel) == Channel.WEBHOOK,
-            )
-            .values(
-                status=Status.PENDING, reason=None, next_attempt_at=self.desk.now, updated_at=self.desk.now
-            )
-        )
-
-    async def _bring_back(self, case: UUID, partners: Sequence[UUID], current: Sequence[UUID]) -> None:
-        """What such a partner had not read from its feed when it lost the case gets a place at the end of the feed,
-        once: at its old place no reader would come by again. Of reviews only what is open. What the partner asked
-        beyond just before (`acknowledged`) it has."""
-        lock = select(col(Partner.id)).where(col(Partner.id).in_(partners)).order_by(col(Partner.id))
-        await self.tx.execute(lock.with_for_update())  # nobody acknowledges while we look
-        unread = (
-            select(col(Delivery.id), col(Delivery.partner_id))
-            .join(PartnerCopy, col(PartnerCopy.id) == col(Delivery.copy_id))
-            .join(Partner, col(Partner.id) == col(Delivery.partner_id))
-            .where(
                 col(Delivery.case_id) == case,
-                col(Delivery.partner_id).in_(partners),
-                col(Delivery.channel) == Channel.FEED,
+                col(Delivery.partner_id).in_([to.id for to in partners]),
                 col(Delivery.status) == Status.CANCELLED,
                 col(Delivery.reason) == Ended.NOT_ENTITLED,
-                or_(col(Delivery.event_type).not_in(OPEN_REVIEW), col(Delivery.event_id).in_(current)),
-                col(Delivery.position) == col(PartnerCopy.position),
-                col(Partner.acknowledged) != col(PartnerCopy.position),
+                col(Delivery.side) == Side.OWN,
+                col(Delivery.event_type).not_in(sorted(OPEN_REVIEW)),
             )
-            .order_by(col(Delivery.position))
+            .values(reason=Ended.TOLD_ANEW, updated_at=self.desk.now)
+            .returning(col(Delivery.copy_id))
         )
-        rows = (await self.tx.execute(unread)).all()
-        places = await self.desk.reserve(Counter(row.partner_id for row in rows))
-        again = {"status": Status.AVAILABLE, "reason": None, "updated_at": self.desk.now}
-        for row in rows:
-            values = again | {"position": next(places[row.partner_id])}
-            await self.tx.execute(update(Delivery).where(col(Delivery.id) == row.id).values(values))
+        copies = set((await self.tx.execute(again)).scalars())
+        query = (
+            select(col(PartnerCopy.partner_id), col(PartnerCopy.body))
+            .where(col(PartnerCopy.id).in_(sorted(copies)))
+            .order_by(col(PartnerCopy.position))
+        )
+        found: dict[UUID, list[Envelope]] = defaultdict(list)
+        for row in await self.tx.execute(query):
+            found[row.partner_id].append(Envelope.from_bytes(row.body))
+        return found
 
     async def _end(self, case: UUID) -> None:
         """The plan has ended: reminders of its reviews that still wait are moot."""
@@ -319,6 +316,10 @@ async def _stands(tx: AsyncSession, cases: set[UUID]) -> dict[UUID, Stand]:
         for row in await tx.execute(select(table).where(table.c.case_id.in_(some))):
             stands[row.case_id] = Stand(*(getattr(row, name) for name in STAND))
     return stands
+
+
+def _anew(envelope: Envelope) -> Envelope:
+    return envelope.model_copy(update={"id": uuid7()})
 
 
 def _begins(event: Event) -> bool:

@@ -15,13 +15,15 @@ from datetime import datetime
 
 import structlog
 
-from notification_service import signing
+from notification_service import signing, vault
+from notification_service.channels import Outcome
 from notification_service.claims import Claim, InFlight, anything_due, claim
 from notification_service.ledger import Result, record
-from notification_service.targets import Outside
+from notification_service.targets import Answer, Outside
 from service_kit.database import instant
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
+from service_kit.sealing import SealBroken
 from service_kit.settings import Environment
 
 POLL = 0.25
@@ -35,11 +37,15 @@ def open_outside(hub: Hub) -> Outside:
     return Outside(loopback=hub.settings.environment is not Environment.production)
 
 
-async def attempt(claimed: Claim, outside: Outside, now: datetime) -> Result:
+async def attempt(claimed: Claim, outside: Outside, now: datetime, hub: Hub) -> Result:
     """Sign and send once. `now` is the attempt's own time, which the signature carries."""
-    headers = signing.headers(claimed.keys, claimed.id, now, claimed.body)
-    headers["content-type"] = "application/cloudevents+json"
     trace = json.loads(claimed.body).get("traceparent")
+    try:
+        keys = vault.opened(hub.settings, signing.in_use(claimed.keys, now), claimed.subscription_id)
+    except SealBroken:
+        return Result(claimed, Answer(failure=Outcome.NO_KEY), now, trace)
+    headers = signing.headers(keys, claimed.id, now, claimed.body)
+    headers["content-type"] = "application/cloudevents+json"
     if trace:
         headers["traceparent"] = trace
     failpoint("send.after_claim")
@@ -49,10 +55,18 @@ async def attempt(claimed: Claim, outside: Outside, now: datetime) -> Result:
 
 
 class Sender:
-    """One sender of one process. `dice` varies the pauses between attempts."""
+    """One sender of one process. `dice` varies the pauses between attempts; `start_within`: seconds from a claim to its
+    request, after which the claim is void."""
 
-    def __init__(self, hub: Hub, outside: Outside, dice: random.Random | None = None) -> None:
-        self.hub, self.outside = hub, outside
+    def __init__(
+        self,
+        hub: Hub,
+        outside: Outside,
+        dice: random.Random | None = None,
+        *,
+        start_within: float = START_WITHIN,
+    ) -> None:
+        self.hub, self.outside, self.start_within = hub, outside, start_within
         self.dice = dice or random.Random()
         self._woken = asyncio.Event()
         self._ended: list[Result] = []
@@ -83,7 +97,7 @@ class Sender:
 
     async def turn(self, now: datetime | None = None) -> int:
         """Record what has ended and start what is due; returns how many requests were started."""
-        begun, settings = time.monotonic(), self.hub.settings
+        settings = self.hub.settings
         if not self._ended:
             async with self.hub.db.read() as session:
                 if not await anything_due(session, now or await instant(session, self.hub.clock), settings):
@@ -93,6 +107,7 @@ class Sender:
             async with self.hub.db.write() as tx:
                 at = now or await instant(tx, self.hub.clock)
                 await record(tx, ended, at, self.dice)
+                begun = time.monotonic()
                 claims = await claim(tx, at, self._in_flight, settings)
         except BaseException:
             self._ended = ended + self._ended  # nothing was written: say it again next time
@@ -109,9 +124,9 @@ class Sender:
 
     async def _carry_out(self, claimed: Claim, now: datetime, begun: float) -> None:
         try:
-            if time.monotonic() > begun + START_WITHIN:
+            if time.monotonic() > begun + self.start_within:
                 return  # this process stood still: the lease runs out, and whoever claims it asks anew
-            result = await attempt(claimed, self.outside, now)
+            result = await attempt(claimed, self.outside, now, self.hub)
             self._ended.append(result)  # the list of this moment: a turn meanwhile has taken the one before
         finally:
             self._in_flight.end(claimed.subscription_id, claimed.failing)
@@ -136,18 +151,3 @@ async def run(hub: Hub) -> None:
     """The job of the worker process."""
     async with open_outside(hub) as outside:
         await Sender(hub, outside).run()
-
-
-async def run_once(
-    hub: Hub,
-    *,
-    now: datetime | None = None,
-    outside: Outside | None = None,
-    dice: random.Random | None = None,
-) -> int:
-    """Send all that is due at `now` (the hub's), then return how many requests were made."""
-    at = now or hub.clock.now()
-    if outside is not None:
-        return await Sender(hub, outside, dice).drain(at)
-    async with open_outside(hub) as opened:
-        return await Sender(hub, opened, dice).drain(at)

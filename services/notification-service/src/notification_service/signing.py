@@ -16,7 +16,7 @@ OVERLAP = timedelta(hours=24)
 
 
 class Key(TypedDict):
-    """A signing secret, and until when it signs (ISO instant; None: it is the current one)."""
+    """A signing secret (kept: sealed), and until when it signs (ISO instant; None: it is the current one)."""
 
     secret: str
     until: str | None
@@ -27,11 +27,11 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def rotate(keys: Sequence[Key], now: datetime) -> list[Key]:
-    """A new current key first; the old ones go on signing for the overlap, so that a partner can change over."""
+def rotate(keys: Sequence[Key], secret: str, now: datetime) -> list[Key]:
+    """The new secret first; the old ones go on signing for the overlap, so that a partner can change over."""
     until = (now + OVERLAP).isoformat()
     old = [Key(secret=key["secret"], until=key["until"] or until) for key in in_use(keys, now)]
-    return [Key(secret=new_secret(), until=None), *old]
+    return [Key(secret=secret, until=None), *old]
 
 
 def in_use(keys: Iterable[Key], now: datetime) -> list[Key]:

@@ -146,8 +146,8 @@ class OpenNotice(Base, table=True):
 
 
 class PartnerCopy(Base, table=True):
-    """A partner's own copy of an event: rendered once, sent unchanged on every attempt and channel. `position` is
-    its first place in the partner's feed; that of its feed delivery is where it is now."""
+    """A partner's own copy of an event: rendered once, sent unchanged on every attempt and channel. `event_id` is the id
+    it carries, a new one where the partner is told anew (`reactions`); `position` its place in the partner's feed."""
 
     __tablename__ = "partner_copy"
     __table_args__ = (UniqueConstraint("event_id", "partner_id"), UniqueConstraint("partner_id", "position"))

@@ -23,6 +23,7 @@ from ehcp_contracts.events import (
 )
 from review_scheduler.domain.obligations import CorrectedBecause, WithdrawnBecause
 from review_scheduler.domain.stages import Stage
+from review_scheduler.domain.steps import decide_by
 from review_scheduler.tables import Review
 
 
@@ -70,7 +71,7 @@ def meeting_held(review: Review) -> ReviewMeetingHeld:
         kind=ReviewKind(review.kind),
         held_on=_known(review.held_on),
         report_due=_known(review.report_due),
-        decision_due=_known(review.decision_due),
+        decision_due=_known(decide_by(review)),
     )
 
 

@@ -11,6 +11,9 @@ from pydantic import Field
 
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import commands, queries
+from review_scheduler.domain.calendars import plan_meeting_by
+from review_scheduler.domain.policy import InForce, setting_behind
+from review_scheduler.domain.stages import ABOUT_THE_MEETING, Stage, why
 from review_scheduler.domain.steps import OverrideReason, Recorded, next_step
 from review_scheduler.queries import StatusFilter, Wanted
 from review_scheduler.tables import Review
@@ -46,7 +49,8 @@ class NextStep(View):
 
 class ReviewView(View):
     """A review with its dates. A due date is the last compliant day, itself included; `alternative_due_on` the other
-    reading of the law; `overdue_since` the first day on which it was late, while it is open."""
+    reading of the law; `overdue_since` the first day on which it was late, while it is open. `decision_due` is the
+    earlier of the review's own due date and `meeting_limb_due`, four weeks after the meeting: both stand."""
 
     id: UUID
     case_id: UUID
@@ -67,6 +71,7 @@ class ReviewView(View):
     report_due: date | None
     report_received_on: date | None
     decision_due: date | None
+    meeting_limb_due: date | None
     final_longstop: date | None
     outcome: Outcome | None
     notified_on: date | None
@@ -95,8 +100,18 @@ class ReviewView(View):
     updated_at: datetime
 
 
+class AppliedPolicy(View):
+    """The council's setting behind a day, and the version of its policy in force; version 0: the national default."""
+
+    setting: str
+    value: int | str
+    version: int
+    effective_on: date | None
+
+
 class ReckonedDate(View):
-    """One date, the rule it stands on, and what a lawyer could still read otherwise."""
+    """One date, the rule it stands on, and what a lawyer could still read otherwise. `policy`: the council's setting it
+    hangs on, if it is not law alone."""
 
     name: str
     on: date
@@ -105,14 +120,27 @@ class ReckonedDate(View):
     force: str
     text: str
     open_points: list[str]
+    policy: AppliedPolicy | None = None
+
+
+class StageView(View):
+    """When a review is announced, or was: `pending`, `sent`, `cancelled`, or `missed_before_arrival`."""
+
+    stage: str
+    on: date
+    state: str
+    sent_on: date | None
+    text: str
+    policy: AppliedPolicy | None
 
 
 class ReviewDates(View):
-    """Every date of a review with its reason, in the order in which they fall."""
+    """Every date of a review with its reason, and the days on which partners are told, in the order in which they fall."""
 
     review_id: UUID
     kind: ReviewKind
     dates: list[ReckonedDate]
+    stages: list[StageView]
 
 
 class CorrectionView(View):
@@ -162,9 +190,11 @@ _COLUMNS = [name for name in ReviewView.model_fields if name not in _COMPUTED]
 
 
 class BookMeeting(Body):
-    """`covers`: other open reviews of the child that the same meeting serves; each keeps its own due date."""
+    """`covers`: other open reviews of the child that the same meeting serves; each keeps its own due date.
+    `notice_given_on`: the day everybody was given notice of it, where that is entered later; today if left out."""
 
     meeting_on: IsoDate
+    notice_given_on: IsoDate | None = None
     covers: tuple[StrictEnum[ReviewKind], ...] = Field(default=(), max_length=3, strict=False)
 
 
@@ -221,17 +251,21 @@ async def list_reviews(
     status: Annotated[StatusFilter | None, Query()] = None,
     kind: Annotated[ReviewKind | None, Query()] = None,
     due_before: Annotated[IsoDate | None, Query(description="due earlier than this day")] = None,
+    case: Annotated[UUID | None, Query(description="the reviews of one child's plan")] = None,
+    missed: Annotated[
+        Stage | None, Query(description="of which this stage was past on arrival, so that nobody was told")
+    ] = None,
     updated_since: Annotated[
         Instant | None, Query(description="changed at or after this instant; sorts by it")
     ] = None,
 ) -> Response:
     """Reviews, by due date; with `updated_since`, by the time of their last change."""
-    wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since)
-    rows, missed = await queries.list_reviews(ctx, wanted, paging)
+    wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since, case, missed)
+    rows, untold = await queries.list_reviews(ctx, wanted, paging)
     page = paging.page(
         rows,
         key=lambda row: (row.updated_at if updated_since else row.due_on, row.id),
-        view=lambda row: _view(row, missed.get(row.id, []), ctx),
+        view=lambda row: _view(row, untold.get(row.id, []), ctx),
     )
     return ctx.answer(200, page)
 
@@ -248,11 +282,38 @@ async def read_review(review_id: UUID, ctx: Ctx) -> Response:
 )
 async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
     """Why each date of a review is that date."""
-    review, _ = await queries.read_review(ctx, review_id)
-    dates = sorted(review.dates, key=lambda day: (day["on"], day["name"]))
-    found = [ReckonedDate.model_validate(day) for day in dates]
-    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=found)
+    found = await queries.explain(ctx, review_id)
+    review = found.review
+    plan = plan_meeting_by(review.latest_meeting_on, found.calendar, at_school=review.urn is not None)
+    reckoned = {day["name"]: day for day in review.dates} | ({plan.name: plan.to_json()} if plan else {})
+    dates = [
+        ReckonedDate.model_validate(
+            day | {"policy": _applied(found.policy, setting_behind(review.kind, day["name"]))}
+        )
+        for day in sorted(reckoned.values(), key=lambda day: (day["on"], day["name"]))
+    ]
+    told = [
+        StageView(
+            stage=row.stage,
+            on=row.on,
+            state=row.state,
+            sent_on=row.sent_on,
+            text=why(Stage(row.stage), review.due_on, review.latest_meeting_on),
+            policy=_applied(
+                found.policy, f"lead_{row.stage}_days" if row.stage in ABOUT_THE_MEETING else None
+            ),
+        )
+        for row in found.stages
+    ]
+    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=dates, stages=told)
     return ctx.answer(200, view, etag=review.version)
+
+
+def _applied(found: InForce, setting: str | None) -> AppliedPolicy | None:
+    if setting is None:
+        return None
+    value = getattr(found.policy, setting)
+    return AppliedPolicy(setting=setting, value=value, version=found.version, effective_on=found.effective_on)
 
 
 @router.post(
@@ -261,7 +322,8 @@ async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
 async def book_meeting(review_id: UUID, body: BookMeeting, ctx: Ctx) -> Response:
     """Book the meeting, or move it. Too short a notice is recorded as a breach, not refused."""
     async with ctx.write() as tx:
-        return _changed(ctx, tx, await commands.book(ctx, tx, review_id, body.meeting_on, body.covers))
+        changed = await commands.book(ctx, tx, review_id, body.meeting_on, body.covers, body.notice_given_on)
+        return _changed(ctx, tx, changed)
 
 
 @router.post("/v1/reviews/{review_id}/held", response_model=ReviewView, dependencies=[allow("reviews.hold")])

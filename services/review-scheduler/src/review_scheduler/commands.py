@@ -32,18 +32,25 @@ class Changed:
 
 
 async def book(
-    ctx: Ctx, tx: Tx, review_id: UUID, meeting_on: date, covers: Sequence[ReviewKind] = ()
+    ctx: Ctx,
+    tx: Tx,
+    review_id: UUID,
+    meeting_on: date,
+    covers: Sequence[ReviewKind] = (),
+    notice_given_on: date | None = None,
 ) -> Changed:
-    """Set or move the meeting. `covers` names other open reviews of the child that the same meeting is to serve."""
+    """Set or move the meeting. `covers` names other open reviews of the child that the same meeting is to serve;
+    `notice_given_on` is the day everybody was told of it, today if nothing is said."""
     docket, plan, review = await _take(ctx, tx, review_id)
-    steps.check_booking(meeting_on, plan.plan_first_made, docket.today)
+    told_on = notice_given_on or docket.today
+    steps.check_booking(meeting_on, told_on, plan.plan_first_made, docket.today)
     for each in _serving(docket, plan, review, covers):
         steps.take_step(each, Step.BOOK, docket.today)
         previous, each.meeting_on = each.meeting_on, meeting_on
         each.status = Status.BOOKED
         each.breaches = [b for b in each.breaches if b["code"] not in steps.OF_THE_BOOKING]
         docket.hang_on_meeting(each, meeting_on)
-        docket.breach(each, steps.booking_breaches(each, meeting_on, docket.today))
+        docket.breach(each, steps.booking_breaches(each, meeting_on, told_on))
         docket.touch(each)
         if previous != meeting_on:
             docket.announce(each, announcements.meeting_booked(each, previous))

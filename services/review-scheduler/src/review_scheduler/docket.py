@@ -21,6 +21,7 @@ from review_scheduler import announcements
 from review_scheduler.domain.chain import Fill, Period, Rebase, mend
 from review_scheduler.domain.dates import Owed, annual, meeting_chain
 from review_scheduler.domain.obligations import (
+    BEFORE_MEETING,
     CorrectedBecause,
     Move,
     Open,
@@ -29,6 +30,7 @@ from review_scheduler.domain.obligations import (
     Withdraw,
     WithdrawnBecause,
     after_conclusion,
+    owed,
     reconcile,
     satisfied_by,
 )
@@ -232,6 +234,23 @@ class Docket:
         self.touch(review)
         self.announce(review, announcements.scheduled(review))
         self._plan_stages(review)
+
+    def replan(self, plan: Plan) -> None:
+        """Reckon the planning days of the open reviews anew, under the council's policy as it is now. Due dates are law
+        and stand; an under-five interim moves when case-service says so."""
+        wanted = {(o.kind.value, o.due_on): o for o in owed(facts_of(plan), self.policy_of(plan))}
+        for review in self.open_of(plan):
+            want = wanted.get((review.kind, review.due_on))
+            if want is None or review.status not in BEFORE_MEETING:
+                continue
+            before = review.latest_meeting_on
+            _set(review, _dates_of(want))
+            if review.meeting_on:
+                self.hang_on_meeting(review, review.meeting_on)
+            self.touch(review)
+            if review.latest_meeting_on != before:
+                self.announce(review, announcements.scheduled(review))
+            self._plan_stages(review)
 
     def hang_on_meeting(self, review: Review, meeting: date) -> None:
         """Set the dates that hang on the meeting; the due dates of the review itself stand."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ehcp_contracts.events import (
     CASES,
     REVIEWS,
+    CouncilPolicyChanged,
     ReviewConcluded,
     ReviewCorrected,
     ReviewDecided,
@@ -16,9 +17,9 @@ from ehcp_contracts.events import (
     ReviewScheduled,
     ReviewWithdrawn,
 )
-from review_scheduler import api, clock, queries, reactions
+from review_scheduler import api, calendar_api, calendars, clock, policies, policy_api, queries, reactions
 from review_scheduler.tables import metadata
-from service_kit import Service, daily
+from service_kit import Service, daily, every
 
 service = Service(
     name="review-scheduler",
@@ -37,11 +38,16 @@ service = Service(
         ReviewConcluded,
         ReviewWithdrawn,
         ReviewCorrected,
+        CouncilPolicyChanged,
     ],
     listens=[CASES],
     reactions=reactions.apply,
-    routers=[api.router],
+    routers=[api.router, policy_api.router, calendar_api.router],
     scopes=queries.SCOPES,
-    jobs=[daily("stages", clock.tick)],
-    paths=("/v1/reviews", "/v1/officers"),
+    jobs=[
+        daily("stages", clock.tick),
+        daily("calendars", calendars.watch),
+        every(2.0, "policies", policies.replan),
+    ],
+    paths=("/v1/reviews", "/v1/officers", "/v1/policies", "/v1/calendars"),
 )

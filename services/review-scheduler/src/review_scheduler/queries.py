@@ -10,13 +10,16 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import ReviewKind
+from review_scheduler.calendars import find
+from review_scheduler.domain.calendars import Calendar
+from review_scheduler.domain.policy import InForce, policy_from
 from review_scheduler.domain.stages import ORDER, Stage, StageState
-from review_scheduler.tables import CorrectionRow, PlanRow, ReviewRow, StageRow
+from review_scheduler.tables import CorrectionRow, CouncilPolicy, PlanRow, ReviewRow, StageRow
 from service_kit.access import Caller
 from service_kit.context import Ctx
 from service_kit.paging import PageRequest
@@ -92,7 +95,7 @@ class StatusFilter(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The filters of a list of reviews; None means any. `due_before` excludes that day, `updated_since` includes that
-    instant."""
+    instant; `missed` is a stage recorded as missed before arrival."""
 
     urn: str | None = None
     la: str | None = None
@@ -101,6 +104,8 @@ class Wanted:
     kind: ReviewKind | None = None
     due_before: date | None = None
     updated_since: datetime | None = None
+    case: UUID | None = None
+    missed: Stage | None = None
 
 
 async def list_reviews(
@@ -154,6 +159,11 @@ def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
         found.append(col(ReviewRow.due_on) < wanted.due_before)
     if wanted.updated_since:
         found.append(col(ReviewRow.updated_at) >= wanted.updated_since)
+    if wanted.case:
+        found.append(col(ReviewRow.case_id) == wanted.case)
+    if wanted.missed:
+        missed = (col(StageRow.stage) == wanted.missed.value, col(StageRow.state) == StageState.MISSED.value)
+        found.append(exists().where(col(StageRow.review_id) == col(ReviewRow.id), *missed))
     return found + _of_status(wanted.status, today)
 
 
@@ -193,6 +203,40 @@ async def read_review(ctx: Ctx, review_id: UUID) -> tuple[ReviewRow, list[str]]:
         if review is None:
             raise Refusal("not-found")
         return review, (await missed_stages(session, [review_id])).get(review_id, [])
+
+
+async def policy_in_force(session: AsyncSession, la_code: str) -> InForce:
+    """The policy of a council, or the national defaults."""
+    found = await session.get(CouncilPolicy, la_code)
+    if found is None:
+        return InForce()
+    return InForce(policy_from(found.settings), found.version, found.effective_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A review with what its days hang on: its stages by day, and policy and calendar of the council that does the work,
+    or the school's own calendar."""
+
+    review: ReviewRow
+    stages: list[StageRow]
+    policy: InForce
+    calendar: Calendar
+
+
+async def explain(ctx: Ctx, review_id: UUID) -> Explained:
+    """One review with all that explains its days. Raises `Refusal` not-found."""
+    async with ctx.read() as session:
+        review = (await session.execute(one_review(ctx, review_id))).scalar_one_or_none()
+        if review is None:
+            raise Refusal("not-found")
+        stages = (
+            await session.execute(select(StageRow).where(col(StageRow.review_id) == review_id))
+        ).scalars()
+        by_day = sorted(stages, key=lambda row: (row.on, ORDER[Stage(row.stage)]))
+        policy = await policy_in_force(session, review.administering_la)
+        calendar = (await find(session, review.administering_la, review.urn)).calendar
+        return Explained(review, by_day, policy, calendar)
 
 
 def one_review(ctx: Ctx, review_id: UUID) -> Select[ReviewRow]:

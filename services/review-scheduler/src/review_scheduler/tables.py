@@ -180,9 +180,42 @@ class CorrectionRow(Base, table=True):
 
 
 class CouncilPolicy(Base, table=True):
-    """What a council has settled for itself: settings of `send_statute.Policy` that differ from the national ones."""
+    """What a council has settled for itself: settings of `send_statute.Policy` that differ from the national ones.
+    `replan_from`: while its open reviews are being reckoned anew, the plan that was last; empty once all are."""
 
     __tablename__ = "council_policy"
 
     la_code: str = Field(primary_key=True, sa_type=String(3))
     settings: dict[str, Any] = Field(default_factory=dict, sa_type=json_type())
+    version: int = 1
+    effective_on: date
+    replan_from: UUID | None = None
+
+
+class PolicyVersion(Base, table=True):
+    """Every policy a council has had: its settings, from which business date, by whom."""
+
+    __tablename__ = "policy_version"
+
+    la_code: str = Field(primary_key=True, sa_type=String(3))
+    version: int = Field(primary_key=True)
+    settings: dict[str, Any] = Field(sa_type=json_type())
+    effective_on: date
+    who: str = Field(sa_type=String(200))
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CalendarRow(Base, table=True):
+    """When schools are open: a council's calendar (`urn` empty), and a school's own where it has one. Terms and closures
+    with first and last day included."""
+
+    __tablename__ = "calendar"
+
+    la_code: str = Field(primary_key=True, sa_type=String(3))
+    urn: str = Field(primary_key=True, sa_type=String(6))
+    terms: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closures: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closed_days: list[str] = Field(default_factory=list, sa_type=json_type())
+    version: int
+    who: str = Field(sa_type=String(200))
+    updated_at: datetime = Field(sa_type=UtcDateTime)

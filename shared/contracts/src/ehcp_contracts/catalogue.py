@@ -9,6 +9,7 @@ from ehcp_contracts.events import (
     EVENTS,
     NOTIFICATIONS,
     REVIEWS,
+    CouncilPolicyChanged,
     Event,
     ReviewConcluded,
     ReviewCorrected,
@@ -47,7 +48,7 @@ SERVICES = (
         "case-service",
         "the child's case: the plan and its versions, amendment notices, placement, ceasing",
         CASES,
-        (ReviewMeetingHeld, ReviewDecided, ReviewConcluded, ReviewCorrected),
+        (ReviewMeetingHeld, ReviewDecided, ReviewConcluded, ReviewCorrected, CouncilPolicyChanged),
     ),
     ServiceEntry(
         "review-scheduler",

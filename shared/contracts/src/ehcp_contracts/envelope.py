@@ -4,7 +4,7 @@ record."""
 from __future__ import annotations
 
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_serializer
 
@@ -14,6 +14,14 @@ from ehcp_contracts.fields import LaCode
 OWN_PREFIX = "ehcp."
 MAX_EVENT_BYTES = 16 * 1024
 OPAQUE_ID = r"^[A-Za-z0-9-]{1,64}$"
+
+
+_COUNCILS = UUID("0198f000-0000-7000-8000-000000000351")
+
+
+def council_subject(la_code: str) -> UUID:
+    """What stands for the case in an event about a council: always the same id for the same council."""
+    return uuid5(_COUNCILS, la_code)
 
 
 class Envelope(BaseModel):

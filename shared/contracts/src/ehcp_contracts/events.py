@@ -21,8 +21,10 @@ from ehcp_contracts.fields import (
     AcademicYear,
     Citation,
     Count,
+    Days,
     FailureCode,
     LaCode,
+    Months,
     OdsCode,
     OpaqueRef,
     RuleId,
@@ -458,6 +460,24 @@ class ReviewCorrected(Event):
     counts_as_statutory: bool = True
     withdrawn: Literal["satisfied", "facts_changed", "plan_ended", "lapsed"] | None = None
     satisfied_on: date | None = None
+
+
+class CouncilPolicyChanged(Event):
+    """A council settled for itself what law leaves to it: how it plans reviews, and how often it reviews a child under
+    five (CoP 9.178). From `effective_on` on; what was owed before is not judged by it. The council is that of the
+    envelope; the event is about no case (`envelope.council_subject`)."""
+
+    wire_type = "ehcp.council-policy-changed.v1"
+    topic = REVIEWS
+    policy_version: Count
+    effective_on: date
+    basis: Literal["strict", "anniversary"]
+    under5_interval_months: Months
+    notice_clear_days: Days
+    advice_request_days: Days
+    lead_plan_days: Days
+    lead_invite_days: Days
+    lead_last_call_days: Days
 
 
 # --- ehcp.notifications, sent by notification-service -------------------------------------------------------

@@ -134,6 +134,17 @@ _ALL: tuple[e.Event, ...] = (
         concluded_on=date(2027, 2, 12),
         decision_due=date(2027, 2, 17),
     ),
+    e.CouncilPolicyChanged(
+        policy_version=1,
+        effective_on=date(2026, 11, 23),
+        basis="strict",
+        under5_interval_months=4,
+        notice_clear_days=1,
+        advice_request_days=56,
+        lead_plan_days=84,
+        lead_invite_days=56,
+        lead_last_call_days=14,
+    ),
     e.NotificationDelivered(
         delivery_id=DELIVERY,
         event_id=EVENT,

@@ -40,3 +40,9 @@ YearGroup = Annotated[int, Field(ge=-5, le=22)]
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 """How often something was done."""
+
+Days = Annotated[int, Field(ge=0, le=365)]
+"""A number of calendar days of a council's policy."""
+
+Months = Annotated[int, Field(ge=0, le=11)]
+"""A number of months of a council's policy; 0 is never."""

@@ -229,32 +229,41 @@ def router(**options: Any) -> APIRouter:
     return APIRouter(route_class=StrictRoute, redirect_slashes=False, responses=answers, **options)
 
 
+def offer(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Add the routes of some routers to an app as they are. `include_router` would look for the route of each request
+    twice."""
+    app.router.routes.extend(route for one in routers for route in one.routes)
+
+
 # -- lines -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of an NDJSON body, counted from 1: its value, or why it could not be read."""
+    """One line of an NDJSON body, counted from 1: its bytes, or why they were not read."""
 
     number: int
-    value: Any = None
+    raw: bytes = b""
     refusal: Refusal | None = None
+
+    def value(self) -> Any:
+        """The document. Raises Refusal."""
+        if self.refusal is not None:
+            raise self.refusal
+        return parse_json(self.raw)
 
 
 async def ndjson(request: Request, *, max_line: int = MAX_LINE) -> AsyncIterator[Line]:
-    """The lines of a body as they arrive; empty ones are skipped. A bad or over-long line (`max_line`
-    bytes) is given with its refusal and harms no other; a body past the route's limit ends with a last line
-    that says so."""
+    """The lines of a body as they arrive; empty ones are skipped, and each is parsed when it is asked for its value. An
+    over-long line (`max_line` bytes) is given with its refusal and harms no other; a body past the route's limit ends
+    with a last line that says so."""
     number = 0
     async for raw in _split(request, max_line):
         number += 1
         if isinstance(raw, Refusal):
             yield Line(number, refusal=raw)
-        elif raw.strip():
-            try:
-                yield Line(number, value=parse_json(raw))
-            except Refusal as refusal:
-                yield Line(number, refusal=refusal)
+        elif raw and not raw.isspace():
+            yield Line(number, raw)
 
 
 async def _split(request: Request, max_line: int) -> AsyncIterator[bytes | Refusal]:

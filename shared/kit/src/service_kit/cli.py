@@ -93,8 +93,12 @@ def _instant(text: str) -> datetime:
     raise typer.BadParameter("an instant with its zone is needed, such as 2026-09-01T06:00Z")
 
 
+def _settings(service: Service) -> Settings:
+    return load_settings(needs=("sealing_keys",) if service.seals else ())
+
+
 def _serve(service: Service, part: Part) -> None:
-    settings: Settings = load_settings()
+    settings = _settings(service)
     configure(service.name, level=settings.log_level)
     _with(service, _refuse_unfit)
     app = service.build(settings).app(frozenset({part}))
@@ -122,7 +126,7 @@ async def _refuse_unfit(running: Running) -> None:
 
 def _with(service: Service, act: Any) -> None:
     async def inner() -> None:
-        running = service.build(load_settings())
+        running = service.build(_settings(service))
         try:
             await act(running)
         finally:

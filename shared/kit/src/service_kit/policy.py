@@ -29,6 +29,7 @@ ROLES = frozenset(
 _Row = dict[str, Predicate]
 
 _STAFF: _Row = dict.fromkeys(("officer", "senior", "manager"), Predicate.own_la)
+_MANAGER: _Row = {"manager": Predicate.own_la}
 _SCHOOL: _Row = {"school": Predicate.own_school}
 _ICB: _Row = {"icb": Predicate.own_area}
 _TEAM: _Row = {"social-care": Predicate.own_team}
@@ -68,6 +69,11 @@ POLICY: dict[str, dict[str, Predicate]] = {
     "reviews.enter": _STAFF,
     "reviews.correct-date": _STAFF,
     "officers.list": _STAFF,
+    # what a council settles for itself
+    "policies.read": _STAFF,
+    "policies.change": _MANAGER,
+    "calendars.read": _STAFF,
+    "calendars.change": _STAFF,
     # partners, subscriptions, deliveries
     "partners.create": _STAFF,
     "partners.list": _STAFF,

@@ -30,6 +30,7 @@ from service_kit.hub import Hub
 from service_kit.inbox import Inbox, Reactions
 from service_kit.jobs import Days, Job, supervise
 from service_kit.relay import Relay
+from service_kit.sealing import sealer
 from service_kit.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,8 @@ class Metric:
 class Service:
     """One service: its name (also its consumer group), what it owns, sends, hears and answers.
 
-    `paths` are the URL prefixes it owns at the gateway. `reactions` is a table of event class to handler, or one
+    `paths` are the URL prefixes it owns at the gateway; `seals`: it keeps secrets that must be read again,
+    so that in production it does not start without EHCP_SEALING_KEYS. `reactions` is a table of event class to handler, or one
     function that takes whole batches.
     """
 
@@ -75,6 +77,7 @@ class Service:
     scopes: Scopes = field(default_factory=dict)
     jobs: Sequence[Job] = ()
     metrics: Sequence[Metric] = ()
+    seals: bool = False
     paths: Sequence[str] = ()
 
     def build(
@@ -104,6 +107,8 @@ class Running:
         self, service: Service, settings: Settings, clock: Clock, bus: Bus, keys: Keys | None
     ) -> None:
         self.service, self.settings, self.bus, self.keys = service, settings, bus, keys
+        if service.seals:
+            sealer(settings)  # a key file that others may read is refused at the start
         db = Database(
             _database_url(settings, service.name),
             service.metadata,

@@ -7,13 +7,16 @@ the data directory.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import difflib
 import os
 import re
 import secrets
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +90,9 @@ class Settings(BaseSettings):
     today: IsoDate | None = Field(default=None, description="business date; embedded and tests only")
 
     cursor_key: SecretStr | None = Field(default=None, description="signs paging cursors; at least 32 bytes")
+    sealing_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="keys of secrets at rest: 32 random bytes each in base64, the newest first"
+    )
     writes_per_minute: int = Field(default=60, ge=0, description="per client; 0: no limit")
     reads_per_minute: int = Field(default=600, ge=0, description="per client; 0: no limit")
     pushes_per_minute: int = Field(default=6000, ge=0, description="writes of an adapter; 0: no limit")
@@ -112,7 +118,7 @@ class Settings(BaseSettings):
         """The `iss` that tokens must carry."""
         return self.issuer or self.public_url
 
-    @field_validator("la_codes", "algorithms", mode="before")
+    @field_validator("la_codes", "algorithms", "sealing_keys", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, str):
@@ -165,6 +171,18 @@ class Settings(BaseSettings):
                 raise _refuse("", "must be a random secret of at least 32 bytes")
         return value
 
+    @field_validator("sealing_keys")
+    @classmethod
+    def _whole_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            try:
+                raw = base64.b64decode(key.get_secret_value(), validate=True)
+            except ValueError:
+                raw = b""
+            if len(raw) != 32 or len(set(raw)) < 10:
+                raise _refuse("", "each must be 32 random bytes in base64")
+        return value
+
     @model_validator(mode="after")
     def _fits_the_environment(self) -> Self:
         wrong = list(_environment_faults(self))
@@ -206,6 +224,14 @@ def _environment_faults(settings: Settings) -> Iterable[str]:
         yield from _production_faults(settings)
 
 
+def _is_of_the_trial(secret: SecretStr) -> bool:
+    """Whether it is one of those that docker-compose.yml falls back to, which everybody knows."""
+    text = secret.get_secret_value()
+    return "only-for-a-trial" in text or text.startswith(
+        "b25seS1mb3ItYS10cmlh"
+    )  # which is the same in base64
+
+
 def _production_faults(settings: Settings) -> Iterable[str]:
     needed: Mapping[str, object] = {
         "DATABASE_URL": settings.database_url,
@@ -224,6 +250,12 @@ def _production_faults(settings: Settings) -> Iterable[str]:
     ):
         if address is not None and not address.startswith("https://"):
             yield f"{name}: must be https in production"
+    for name, known in (
+        ("EHCP_CURSOR_KEY", [settings.cursor_key]),
+        ("EHCP_SEALING_KEYS", settings.sealing_keys),
+    ):
+        if any(key is not None and _is_of_the_trial(key) for key in known):
+            yield f"{name}: the trial's own key is refused in production"
     if settings.today is not None:
         yield "EHCP_TODAY: the business date cannot be set in production"
     if settings.failpoints is not None:
@@ -287,15 +319,19 @@ def stop(faults: Iterable[str]) -> NoReturn:
     raise SystemExit(2)
 
 
-def load_settings(cls: type[S] = Settings) -> S:  # type: ignore[assignment]
+def load_settings(cls: type[S] = Settings, *, needs: Sequence[str] = ()) -> S:  # type: ignore[assignment]
     """Settings from the environment, or the end of the process: exit code 2, every fault on one line, no
-    value shown."""
+    value shown. `needs`: fields that this service cannot do without in production."""
     faults = list(_unknown(cls, os.environ))
     settings: S | None = None
     try:
         settings = cls()
     except ValidationError as error:
         faults += _lines(error)
+    if settings is not None and settings.production:
+        faults += [
+            f"{_variable(name)}: required in production" for name in needs if not getattr(settings, name)
+        ]
     if faults or settings is None:
         stop(faults)
     return settings
@@ -308,15 +344,18 @@ def private_file(path: Path, make: bytes) -> bytes:
     """The content of a secret file, made with mode 0600 if it is missing. Raises `PermissionError` if
     others may read it. Two processes starting at once agree on one content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            raise PermissionError(f"{path.name} may be read by others: set its mode to 0600") from None
-        return path.read_bytes()
-    with os.fdopen(handle, "wb") as file:
-        file.write(make)
-    return make
+    if not path.exists():
+        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(make)
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, path)  # whole or not at all, and never over another's
+        finally:
+            os.unlink(fresh)
+    if path.stat().st_mode & 0o077:
+        raise PermissionError(f"{path.name} may be read by others: set its mode to 0600")
+    return path.read_bytes()
 
 
 def cursor_key(settings: Settings) -> bytes:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from service_kit.settings import Environment, Settings, cursor_key, load_settings, private_file
 
 SECRET = "b6f1c3f0d4a94c7c8d53a7f1e2c90b11"
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 PASSWORD = "Zqxcanarypw"
 PRODUCTION = {
     "EHCP_ENVIRONMENT": "production",
@@ -85,6 +86,17 @@ def test_6_1_production_names_what_is_missing(
     assert refused(monkeypatch, capsys, rest) == [f"{name}: required in production"]
 
 
+def test_a_service_that_keeps_secrets_does_not_start_in_production_without_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(monkeypatch, PRODUCTION)
+    with pytest.raises(SystemExit):
+        load_settings(needs=("sealing_keys",))
+    assert capsys.readouterr().err == "EHCP_SEALING_KEYS: required in production\n"
+    monkeypatch.setenv("EHCP_SEALING_KEYS", f"{KEY}, {KEY}")
+    assert len(load_settings(needs=("sealing_keys",)).sealing_keys) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -116,6 +128,13 @@ def test_6_1_production_names_what_is_missing(
             {"EHCP_CURSOR_KEY": "changeme" * 4},
             "EHCP_CURSOR_KEY: must be a random secret of at least 32 bytes",
         ),
+        ({"EHCP_SEALING_KEYS": PASSWORD}, "EHCP_SEALING_KEYS: each must be 32 random bytes in base64"),
+        (
+            {"EHCP_SEALING_KEYS": f"{KEY},{KEY[:-4]}"},
+            "EHCP_SEALING_KEYS: each must be 32 random bytes in base64",
+        ),
+        ({"EHCP_SEALING_KEYS": "A" * 43 + "="}, "EHCP_SEALING_KEYS: each must be 32 random bytes in base64"),
+        ({"EHCP_STALE_AFTER": "60"}, "EHCP_STALE_AFTER: too large"),
         ({"EHCP_LOG_LEVEL": "loud"}, "EHCP_LOG_LEVEL: not one of the values offered"),
         ({"EHCP_WRITES_PER_MINUTE": "-1"}, "EHCP_WRITES_PER_MINUTE: too small"),
     ],
@@ -136,6 +155,14 @@ def test_6_2_to_6_5_a_wrong_setting_is_refused_in_one_line(
         ({"EHCP_TODAY": "2026-09-01"}, "EHCP_TODAY: the business date cannot be set in production"),
         ({"FAILPOINTS": "relay.after_mark=kill:1"}, "FAILPOINTS: refused in production"),
         ({"EHCP_FAILPOINTS": "relay.after_mark=kill:1"}, "FAILPOINTS: refused in production"),
+        (
+            {"EHCP_CURSOR_KEY": "only-for-a-trial-0123456789-abcdef"},
+            "EHCP_CURSOR_KEY: the trial's own key is refused in production",
+        ),
+        (
+            {"EHCP_SEALING_KEYS": f"{KEY},b25seS1mb3ItYS10cmlhbC0wMTIzNDU2Nzg5LWFiY2Q="},
+            "EHCP_SEALING_KEYS: the trial's own key is refused in production",
+        ),
         ({"EHCP_DOCS": "true"}, "EHCP_DOCS: refused in production"),
         ({"DEBUG": "1"}, "DEBUG: refused in production"),
         ({"TZ": "Europe/London"}, "TZ: production processes run in UTC"),

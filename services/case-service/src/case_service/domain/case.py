@@ -18,7 +18,7 @@ from ehcp_contracts.events import (
     Responsible,
     Setting,
 )
-from send_statute import academic_year
+from send_statute import DEFAULT_POLICY, academic_year
 
 
 class CaseStatus(StrEnum):
@@ -59,7 +59,7 @@ class Case:
     `la_code` is responsible, `administering_la` does the work (the same council but for a few plans kept for
     others). `taught_year_group` is the year taught in the academic year `taught_in`; without a new statement the
     child moves up each September. `source_mapped` is the last snapshot of the source, against which the next is
-    compared. `last_concluded_review_id` is the review that `last_concluded` came from, if it came from one here;
+    compared, and `source_line` the fingerprint of the line it came in, if it did. `last_concluded_review_id` is the review that `last_concluded` came from, if it came from one here;
     a correction of the day leaves it. `announced` says whether the plan is known outside this service.
     """
 
@@ -73,6 +73,7 @@ class Case:
     source_version: int | None = None
     source_digest: str | None = None
     source_mapped: dict[str, Any] | None = None
+    source_line: bytes | None = None
     surname: str
     forename: str
     birth_date: date
@@ -197,17 +198,28 @@ class Decision:
         return [change.event for change in self.changes if change.event is not None]
 
 
+Intervals = tuple[tuple[date, int], ...]
+"""A council's months between interim reviews under five, each from a day on, oldest first; 0 is none."""
+NATIONAL_INTERVALS: Intervals = ((date.min, DEFAULT_POLICY.under5_interval_months),)
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision depends on besides the case: the business date and the ages of the institutions concerned."""
+    """What a decision depends on besides the case: the business date, the ages of the institutions concerned, and the
+    intervals of councils that have settled their own."""
 
     today: date
     ages: dict[str, Ages] = field(default_factory=dict)
+    intervals: dict[str, Intervals] = field(default_factory=dict)
 
     @property
     def academic_year(self) -> str:
         """The academic year of today, such as "2026/27"."""
         return academic_year(self.today)
+
+    def intervals_of(self, la_code: str) -> Intervals:
+        """The intervals of the council that does the work."""
+        return NATIONAL_INTERVALS + self.intervals.get(la_code, ())
 
     def ages_at(self, urn: str | None) -> Ages:
         return self.ages.get(urn, NO_AGES) if urn else NO_AGES

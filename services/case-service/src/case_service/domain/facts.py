@@ -6,19 +6,20 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from case_service.domain.case import NO_AGES, Ages, Case
+from case_service.domain.case import NATIONAL_INTERVALS, NO_AGES, Ages, Case, Intervals
 from ehcp_contracts.events import Facts, Phase
-from send_statute import Policy, academic_year, evaluate
+from send_statute import academic_year, evaluate
 
 SEPTEMBER = 9
 FIRST_YEAR, LAST_YEAR = -5, 22
 """The year groups that an event can hold (`ehcp_contracts.fields.YearGroup`)."""
 
 
-def facts_of(case: Case, ages: Ages, today: date, policy: Policy | None = None) -> Facts:
+def facts_of(case: Case, ages: Ages, today: date, intervals: Intervals = NATIONAL_INTERVALS) -> Facts:
     """The facts of a case on a day.
 
-    `ages` are those of the present institution (they decide a phase transfer). Raises ValueError
+    `intervals` are the council's for interim reviews under five: an interim falls as the interval of its own day has
+    it, so that a new one asks for nothing in the past. `ages` are those of the present institution (they decide a phase transfer). Raises ValueError
     for a case without a plan: its under-5 interims and its transfer hang on the plan's dates.
     """
     if case.plan_first_made is None or case.anchor is None:
@@ -35,7 +36,7 @@ def facts_of(case: Case, ages: Ages, today: date, policy: Policy | None = None) 
         phase_due=_day(cohort["strict_due"]),
         phase_by=_day(cohort["by_due"]),
         phase_deadline_impossible=_impossible(cohort["phase"], transfer_on, case.plan_first_made),
-        under5_interims=_interims(case.birth_date, case.anchor, policy or Policy()),
+        under5_interims=_interims(case.birth_date, case.anchor, intervals),
         adulthood_preparation=_adulthood(case.birth_date, taught, year),
         addressee="young_person" if today >= _young_person_from(case.birth_date) else "parent",
     )
@@ -91,15 +92,20 @@ def _impossible(phase: str | None, transfer_on: date | None, first_made: date) -
 
 
 @lru_cache(maxsize=16_384)
-def _interims(birth_date: date, anchor: date, policy: Policy) -> tuple[date, ...]:
-    facts = {
-        "date_of_birth": birth_date,
-        "anchor": anchor,
-        "interval_months": policy.under5_interval_months,
-    }
+def _interims(birth_date: date, anchor: date, intervals: Intervals) -> tuple[date, ...]:
+    until = [begins for begins, _ in intervals[1:]] + [date.max]
     return tuple(
-        date.fromisoformat(day) for day in evaluate("review_under5", facts, policy=policy)["interims"]
+        day
+        for (begins, months), ends in zip(intervals, until, strict=True)
+        for day in _every(birth_date, anchor, months)
+        if begins <= day < ends
     )
+
+
+@lru_cache(maxsize=16_384)
+def _every(birth_date: date, anchor: date, months: int) -> tuple[date, ...]:
+    facts = {"date_of_birth": birth_date, "anchor": anchor, "interval_months": months}
+    return tuple(date.fromisoformat(day) for day in evaluate("review_under5", facts)["interims"])
 
 
 @lru_cache(maxsize=16_384)

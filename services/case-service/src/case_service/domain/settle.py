@@ -44,7 +44,8 @@ def with_facts(case: Case, where: Circumstances) -> Case:
     """The case with the facts of today and the day they may next differ; none before a plan and after its end."""
     if case.status is CaseStatus.CEASED or case.plan_first_made is None:
         return replace(case, next_facts_change=None)
-    facts = facts_of(case, where.ages_at(case.urn), where.today)
+    intervals = where.intervals_of(case.administering_la)
+    facts = facts_of(case, where.ages_at(case.urn), where.today, intervals)
     return replace(
         case,
         facts=facts,

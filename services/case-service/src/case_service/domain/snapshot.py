@@ -70,12 +70,13 @@ QUEUED = frozenset({DUPLICATE, DELETED})
 @dataclass(frozen=True)
 class Snapshot:
     """One version of a case in its source: `mapped` holds the mapped fields as JSON values, under the names of `Case`
-    (and `notice_sent_on`, `ended`)."""
+    (and `notice_sent_on`, `ended`); `line` is the fingerprint of the line of a batch that said so."""
 
     source: str
     ref: str
     version: int
     mapped: Mapping[str, Any]
+    line: bytes | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -187,7 +188,9 @@ def newer(
     if snapshot.version < known:
         raise conflict("stale-snapshot", "/version")
     if snapshot.digest == case.source_digest:
-        return Decision(before=case, after=replace(case, source_version=snapshot.version), changes=())
+        kept = case.source_line if snapshot.version == known else None
+        after = replace(case, source_version=snapshot.version, source_line=snapshot.line or kept)
+        return Decision(before=case, after=after, changes=())
     if snapshot.version == known:
         raise conflict(SAME_VERSION, "/version")
     previous = case.source_mapped or {}
@@ -368,6 +371,7 @@ def _received(snapshot: Snapshot) -> dict[str, Any]:
         "source_version": snapshot.version,
         "source_digest": snapshot.digest,
         "source_mapped": dict(snapshot.mapped),
+        "source_line": snapshot.line,
     }
 
 

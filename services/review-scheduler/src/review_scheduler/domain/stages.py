@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from ehcp_contracts.events import ReviewStage
+from review_scheduler.domain.dates import in_words
 from review_scheduler.domain.policy import NATIONAL, Policy
 
 
@@ -84,3 +85,24 @@ def _planned(stage: Stage, on: date, known_since: date, today: date, meeting_hel
     if known_since <= on:
         return Planned(stage, on, StageState.SENT, now=True)
     return Planned(stage, on, StageState.MISSED)
+
+
+def why(stage: Stage, due_on: date, latest_meeting_on: date) -> str:
+    """Why a stage falls on its day, in words."""
+    match stage:
+        case Stage.DUE:
+            return f"The review is due: {in_words(due_on)} is the last compliant day."
+        case Stage.OVERDUE:
+            return f"The day after the review was due, {in_words(due_on)}."
+        case _:
+            until = in_words(latest_meeting_on)
+            return (
+                f"{_CALLS[stage]}, ahead of the latest safe meeting day, {until}, by the council's lead time."
+            )
+
+
+_CALLS = {
+    Stage.PLAN: "Plan the review",
+    Stage.INVITE: "Prepare the invitations",
+    Stage.LAST_CALL: "Last call",
+}

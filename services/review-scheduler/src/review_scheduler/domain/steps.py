@@ -212,18 +212,22 @@ OF_THE_BOOKING = ("short-notice", "meeting-in-the-past", "meeting-after-due")
 """Breaches of a booking that fall away when the meeting is moved: the new day is judged anew."""
 
 
-def check_booking(meeting_on: date, plan_first_made: date, today: date) -> None:
-    """Refuse a meeting day that cannot be."""
+def check_booking(meeting_on: date, notice_given_on: date, plan_first_made: date, today: date) -> None:
+    """Refuse a meeting day that cannot be, or a notice of it that cannot have been given then."""
     faults = _not_before(meeting_on, plan_first_made, "/meeting_on", "before-plan", _NO_PLAN_YET)
     if meeting_on > today + LATEST_BOOKING:
         faults.append(Fault("/meeting_on", "too-far-ahead", "This is more than a year ahead."))
+    faults += _not_after(notice_given_on, today, "/notice_given_on")
+    if notice_given_on > meeting_on and notice_given_on != today:
+        faults.append(Fault("/notice_given_on", "after-meeting", "The meeting was before this day."))
     _refuse(faults)
 
 
-def booking_breaches(review: UnderReview, meeting_on: date, today: date) -> list[Breach]:
-    """What is already too late when a meeting is booked: the two weeks' notice, or the review itself."""
-    found = _if_late("short-notice", "notice_2w", review.notice_due, today)
-    if meeting_on < today:
+def booking_breaches(review: UnderReview, meeting_on: date, notice_given_on: date) -> list[Breach]:
+    """What is already too late on the day that everybody was told of the meeting: the two weeks' notice, or the review
+    itself."""
+    found = _if_late("short-notice", "notice_2w", review.notice_due, notice_given_on)
+    if meeting_on < notice_given_on:
         found.append(Breach("meeting-in-the-past", "notice_2w", None, meeting_on))
     return found + _after_due(review, meeting_on)
 
@@ -398,8 +402,16 @@ def next_step(review: Waiting, today: date) -> NextStep | None:
         case Status.HELD:
             return NextStep("send-report", review.report_due, organiser)
         case Status.REPORTED:
-            return NextStep("decide", review.decision_due, "council")
+            return NextStep("decide", decide_by(review), "council")
         case Status.DECIDED:
-            return NextStep("send-amendment-notice", review.decision_due, "council")
+            return NextStep("send-amendment-notice", decide_by(review), "council")
         case _:
             return None
+
+
+def decide_by(review: Waiting) -> date | None:
+    """The day by which the decision of a meeting is still to be notified: with the review itself, or, where that was due
+    before the meeting, four weeks after it (both limbs stand)."""
+    if review.held_on and review.decision_due and review.decision_due < review.held_on:
+        return review.meeting_limb_due
+    return review.decision_due

@@ -16,5 +16,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("quarantine", schema=None) as batch_op:
-        batch_op.drop_column("pointer")
+    op.drop_column("quarantine", "pointer")
