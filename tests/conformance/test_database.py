@@ -19,7 +19,7 @@ from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
-from service_kit.database import Database, Unavailable
+from service_kit.database import Database, Unavailable, dialect_of, many, put_many
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
 from service_kit.parked import discard_parked, list_parked, replay_parked
@@ -130,6 +130,24 @@ async def test_many_events_are_numbered_per_case_in_their_order(db: Database) ->
     async with db.read() as session:
         rows = await session.execute(select(outbox.c.subject, outbox.c.sequence).order_by(outbox.c.position))
         assert [tuple(row) for row in rows] == [(str(a), 1), (str(b), 1), (str(a), 2), (str(a), 3)]
+
+
+async def test_rows_written_together_come_back_as_they_were_lists_and_nulls_included(db: Database) -> None:
+    answers = db.tables["idempotency"]
+    at = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
+    common = {"caller": "officer", "digest": b"", "status": 200, "answered_at": at}
+    rows = [
+        common | {"key": "list", "headers": [["etag", "1"], []], "body": b"1"},
+        common | {"key": "object", "headers": {"etag": "2"}, "body": b"2"},
+        common | {"key": "list", "headers": [], "body": b"3"},
+    ]
+    names = answers.columns.keys()
+    async with db.write() as tx:
+        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[:2]))
+        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[2:]))
+    async with db.read() as session:
+        found = [tuple(row) for row in await session.execute(select(answers).order_by(answers.c.key))]
+    assert found == [tuple(row[name] for name in names) for row in (rows[2], rows[1])]
 
 
 FULL = {

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
+from sqlmodel import col
+
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import announcements, queries
 from review_scheduler.docket import Docket, conclusion_of
 from review_scheduler.domain import steps
 from review_scheduler.domain.obligations import Status, same_meeting
 from review_scheduler.domain.steps import OverrideReason, Recorded, Step
-from review_scheduler.tables import Plan, Review
+from review_scheduler.tables import Plan, Review, ReviewRow
 from service_kit import Ctx, Fault, Refusal, Tx
 
 
@@ -215,16 +217,15 @@ def _set_process(each: Review, asked: Review, full_process: bool | None) -> None
 
 async def _take(ctx: Ctx, tx: Tx, review_id: UUID) -> tuple[Docket, Plan, Review]:
     """The review in hand, open or closed, with all that hangs on its plan. Raises `Refusal` not-found or stale-version."""
-    seen = (await tx.session.execute(queries.one_review(ctx, review_id))).scalar_one_or_none()
-    if seen is None:
+    visible = queries.one_review(ctx, review_id).with_only_columns(col(ReviewRow.case_id))
+    case_id = (await tx.session.execute(visible)).scalar_one_or_none()
+    if case_id is None:
         raise Refusal("not-found")
-    docket = await Docket.load(tx.session, [seen.case_id], today=ctx.clock.today(), now=ctx.clock.now())
-    plan = docket.plans[seen.case_id]
+    docket = await Docket.load(tx.session, [case_id], today=ctx.clock.today(), now=ctx.clock.now())
+    plan = docket.plans[case_id]
     review = docket.review(plan, review_id)
-    if review is None:
-        # Closed, perhaps by somebody else between the first look and the lock: look again.
-        await tx.session.refresh(seen)
-        review = seen
+    if review is None:  # closed, perhaps by somebody else between the first look and the lock
+        review = next(closed for closed in await docket.closed_of(plan) if closed.id == review_id)
     ctx.match(review.version)
     return docket, plan, review
 

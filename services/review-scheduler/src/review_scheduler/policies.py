@@ -20,7 +20,7 @@ from review_scheduler.calendars import own_council
 from review_scheduler.docket import Docket
 from review_scheduler.domain.policy import InForce, Policy, of_council, own_settings
 from review_scheduler.queries import policy_in_force
-from review_scheduler.tables import CouncilPolicy, Plan, PolicyVersion
+from review_scheduler.tables import CouncilPolicy, PlanRow, PolicyVersion
 from service_kit import Ctx, Hub, Tx
 from service_kit.paging import PageRequest
 
@@ -104,12 +104,12 @@ async def _replan_some(tx: AsyncSession, hub: Hub) -> bool:
 def _plans_of(council: CouncilPolicy) -> Any:
     """The next running plans that a council administers, whoever is responsible for them."""
     return (
-        select(col(Plan.case_id))
+        select(col(PlanRow.case_id))
         .where(
-            col(Plan.administering_la) == council.la_code,
-            col(Plan.ceased_on).is_(None),
-            col(Plan.case_id) > council.replan_from,
+            col(PlanRow.administering_la) == council.la_code,
+            col(PlanRow.ceased_on).is_(None),
+            col(PlanRow.case_id) > council.replan_from,
         )
-        .order_by(col(Plan.case_id))
+        .order_by(col(PlanRow.case_id))
         .limit(AT_ONCE)
     )

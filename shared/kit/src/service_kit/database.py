@@ -367,13 +367,23 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
     `.on_conflict_…` and `.returning` as with `upsert`."""
     if dialect != "postgresql":
         return sqlite.insert(table)
-    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type, dimensions=1)) for name in names]
     columns = [Column(name, table.c[name].type) for name in names]
     given = (
         func.unnest(*arrays).table_valued(*columns, with_ordinality="nth_row").render_derived(name="given")
     )
     rows = select(*(given.c[name] for name in names)).order_by(given.c.nth_row)
     return postgresql.insert(table).from_select(list(names), rows)
+
+
+@cache
+def put_many(table: Table, dialect: str) -> Any:
+    """An `insert_many` of whole rows, each in the place of the one with its key if there is one."""
+    statement = insert_many(table, dialect, *table.columns.keys())
+    rest = {
+        name: statement.excluded[name] for name, column in table.columns.items() if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 
 
 def many(session: AsyncSession | Transaction, rows: Sequence[Mapping[str, Any]]) -> Any:
