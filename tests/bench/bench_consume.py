@@ -31,7 +31,7 @@ from review_scheduler.main import service as scheduler
 from service_kit import Received, Service, uuid7
 from service_kit.bus import Message
 from service_kit.bus.kafka_bus import KafkaBus
-from service_kit.database import dialect_of, insert_many, many
+from service_kit.database import put_all
 from service_kit.tables import service_metadata
 
 PLANS, YEARS, BATCH = 10_000, 1_500, 500
@@ -81,17 +81,11 @@ SEEN = Table(
 )
 
 
-@cache
-def _statement(dialect: str) -> Any:
-    statement = insert_many(SEEN, dialect, "case_id", "type")
-    return statement.on_conflict_do_update(index_elements=["case_id"], set_={"type": statement.excluded.type})
-
-
 async def upsert_cases(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
     """The newest type of each case."""
     newest = {received.case: received.envelope.type for received in events}
     rows = [{"case_id": case, "type": type_} for case, type_ in newest.items()]
-    await tx.execute(_statement(dialect_of(tx)), many(tx, rows))
+    await put_all(tx, SEEN, rows)
 
 
 upserting = Service(

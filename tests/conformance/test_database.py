@@ -19,7 +19,7 @@ from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
-from service_kit.database import Database, Unavailable, dialect_of, many, put_many
+from service_kit.database import Database, Unavailable, put_all
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
 from service_kit.parked import discard_parked, list_parked, replay_parked
@@ -143,8 +143,8 @@ async def test_rows_written_together_come_back_as_they_were_lists_and_nulls_incl
     ]
     names = answers.columns.keys()
     async with db.write() as tx:
-        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[:2]))
-        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[2:]))
+        await put_all(tx, answers, rows[:2])
+        await put_all(tx, answers, rows[2:])
     async with db.read() as session:
         found = [tuple(row) for row in await session.execute(select(answers).order_by(answers.c.key))]
     assert found == [tuple(row[name] for name in names) for row in (rows[2], rows[1])]

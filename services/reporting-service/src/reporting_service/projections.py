@@ -38,9 +38,9 @@ from service_kit.database import (
     among,
     dialect_of,
     in_chunks,
+    insert_all,
     insert_many,
-    many,
-    put_many,
+    put_all,
 )
 from service_kit.inbox import Received
 
@@ -243,8 +243,7 @@ async def _replace(
     """Write the rows that differ and remove those that are gone: one statement each."""
     names = [column.name for column in table.columns]
     changed = [dict(zip(names, row, strict=True)) for key, row in after.items() if before.get(key) != row]
-    if changed:
-        await tx.execute(put_many(table, dialect_of(tx)), many(tx, changed))
+    await put_all(tx, table, changed)
     gone = [before[key] for key in before if key not in after]
     if gone:
         key_columns = list(table.primary_key.columns)
@@ -261,7 +260,7 @@ async def _count(tx: AsyncSession, before: Mapping[Any, Member], after: Mapping[
     names = COUNTER.columns.keys()
     rows = [dict(zip(names, (*key, n), strict=True)) for key, n in sorted(moves.items()) if n]
     if rows:
-        await tx.execute(_add(dialect_of(tx)), many(tx, rows))
+        await insert_all(tx, _add(dialect_of(tx)), rows)
         await tx.execute(delete(COUNTER).where(COUNTER.c.n == 0))
 
 
@@ -282,4 +281,4 @@ async def _progress(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
         "events": len(events) + (last.events if last else 0),
         "horizon": max([*days, last.horizon if last else NO_DAY]),
     }
-    await tx.execute(put_many(PROGRESS, dialect_of(tx)), many(tx, [row]))
+    await put_all(tx, PROGRESS, [row])

@@ -53,7 +53,7 @@ from review_scheduler.domain.steps import (
 )
 from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, metadata
 from service_kit import Fault, Refusal, uuid7
-from service_kit.database import KEYS_PER_STATEMENT, among, dialect_of, in_chunks, many, put_many
+from service_kit.database import KEYS_PER_STATEMENT, among, in_chunks, put_all
 from service_kit.outbox import Outgoing, publish_all
 
 PLAN, REVIEW, STAGE, CORRECTION = (
@@ -516,10 +516,8 @@ class Docket:
         """Write the rows that differ from what is stored."""
         names = table.columns.keys()
         changed = [(key, row) for key, row in rows if self._stored.get(key) != row]
-        if changed:
-            values = [dict(zip(names, row, strict=True)) for _, row in changed]
-            await self.tx.execute(put_many(table, dialect_of(self.tx)), many(self.tx, values))
-            self._stored |= changed
+        await put_all(self.tx, table, [dict(zip(names, row, strict=True)) for _, row in changed])
+        self._stored |= changed
 
     async def _save_routing(self) -> None:
         for plan in self._rerouted:
@@ -529,11 +527,9 @@ class Docket:
             await self.tx.execute(update(REVIEW).where(*closed).values(values))
 
     async def _save_stages(self) -> None:
-        if self._changed_stages:
-            keys = sorted(self._changed_stages, key=lambda key: (key[0].int, key[1]))
-            rows = [self._stage_row(review_id, stage) for review_id, stage in keys]
-            await self.tx.execute(put_many(STAGE, dialect_of(self.tx)), many(self.tx, rows))
-            self._changed_stages.clear()
+        keys = sorted(self._changed_stages, key=lambda key: (key[0].int, key[1]))
+        await put_all(self.tx, STAGE, [self._stage_row(review_id, stage) for review_id, stage in keys])
+        self._changed_stages.clear()
 
     def _stage_row(self, review_id: UUID, stage: Stage) -> dict[str, Any]:
         planned = self.stages[review_id][stage]

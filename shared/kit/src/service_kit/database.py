@@ -376,16 +376,6 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
     return postgresql.insert(table).from_select(list(names), rows)
 
 
-@cache
-def put_many(table: Table, dialect: str) -> Any:
-    """An `insert_many` of whole rows, each in the place of the one with its key if there is one."""
-    statement = insert_many(table, dialect, *table.columns.keys())
-    rest = {
-        name: statement.excluded[name] for name, column in table.columns.items() if not column.primary_key
-    }
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
-
-
 def many(session: AsyncSession | Transaction, rows: Sequence[Mapping[str, Any]]) -> Any:
     """The parameters of an `insert_many` statement."""
     if dialect_of(session) != "postgresql":
@@ -407,6 +397,21 @@ async def insert_all(
 
 
 _prepared = cache(Prepared)  # of statements that are themselves kept
+
+
+async def put_all(tx: AsyncSession | Transaction, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write whole rows, each in the place of the one with its key if there is one."""
+    if rows:
+        await insert_all(tx, _put(table, dialect_of(tx)), rows)
+
+
+@cache
+def _put(table: Table, dialect: str) -> Any:
+    statement = insert_many(table, dialect, *table.columns.keys())
+    rest = {
+        name: statement.excluded[name] for name, column in table.columns.items() if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 
 
 def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:

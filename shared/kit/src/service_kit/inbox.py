@@ -35,9 +35,9 @@ from service_kit.database import (
     among,
     dialect_of,
     in_chunks,
+    insert_all,
     insert_many,
-    many,
-    put_many,
+    put_all,
     upsert,
 )
 from service_kit.failpoints import failpoint
@@ -347,13 +347,12 @@ class Inbox:
         ]
         if not rows:
             return
-        dialect = dialect_of(tx)
-        fresh = await tx.execute(_note_received(self._inbox, dialect, *rows[0]), many(tx, rows))
-        if len(fresh.all()) < len(rows):
+        fresh = await insert_all(tx, _note_received(self._inbox, dialect_of(tx), *rows[0]), rows)
+        if len(fresh) < len(rows):
             raise _Again
         newest = {(row["source"], row["subject"]): row["sequence"] for row in rows}
         values = [{"source": s, "subject": c, "sequence": n} for (s, c), n in sorted(newest.items())]
-        await tx.execute(put_many(self._last, dialect), many(tx, values))
+        await put_all(tx, self._last, values)
 
     async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
         received = [

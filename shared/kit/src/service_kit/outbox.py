@@ -19,7 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import MAX_EVENT_BYTES, Envelope
 from ehcp_contracts.events import Event
-from service_kit.database import Transaction, dialect_of, in_chunks, insert_all, insert_many
+from service_kit.database import Transaction, dialect_of, insert_all, insert_many
 from service_kit.ids import uuid7
 from service_kit.logs import traceparent
 
@@ -44,7 +44,7 @@ async def publish(tx: Open, event: Event, *, case: UUID, la: str, dataref: str |
 
 
 async def publish_all(tx: Open, items: Sequence[Outgoing]) -> list[UUID]:
-    """Write many events in their order, with one statement per table and some hundred rows; returns their ids.
+    """Write many events in their order, with one statement per table; returns their ids.
 
     Raises ValueError for an event over 16 KiB, or of a topic that is not this service's own.
     """
@@ -55,8 +55,7 @@ async def publish_all(tx: Open, items: Sequence[Outgoing]) -> list[UUID]:
     numbers = await _next_sequences(tx, tables["sequences"], Counter(str(item.case) for item in items))
     rows = [_row(tx, item, numbers, now) for item in items]
     statement = insert_many(tables["outbox"], dialect_of(tx), *rows[0])
-    for chunk in in_chunks(rows):
-        await insert_all(tx, statement, chunk)
+    await insert_all(tx, statement, rows)
     tx.info["transaction"].published = True
     return [row["event_id"] for row in rows]
 
@@ -68,13 +67,9 @@ def _tables(tx: Open) -> dict[str, Table]:
 async def _next_sequences(tx: Open, table: Table, counts: Counter[str]) -> dict[str, int]:
     """Reserve `counts` numbers per subject; returns the last one used so far. Sorted, so that two writers of the same
     cases cannot wait for each other."""
-    before: dict[str, int] = {}
     statement = _reserve(table, dialect_of(tx))
-    for chunk in in_chunks(sorted(counts.items())):
-        wanted = [{"subject": subject, "last": number} for subject, number in chunk]
-        for subject, last in await insert_all(tx, statement, wanted):
-            before[subject] = last - counts[subject]
-    return before
+    wanted = [{"subject": subject, "last": number} for subject, number in sorted(counts.items())]
+    return {subject: last - counts[subject] for subject, last in await insert_all(tx, statement, wanted)}
 
 
 @cache
