@@ -86,6 +86,13 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _invalidate(connection: Any, _: Any, __: Any) -> None:
+        # A statement was cancelled and its connection is to be closed. SQLite keeps the lock of a connection that is closed
+        # while a cursor of it is still in use, until Python has collected that.
+        with contextlib.suppress(Exception):
+            connection.rollback()
+
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
         if not connection.get_execution_options().get("begun"):
@@ -108,12 +115,14 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
 async def _on_sqlite(driver: Any) -> AsyncIterator[None]:
     """A deferred transaction that reads first would fail at once when another writer commits, whatever the busy
     timeout."""
-    await driver.execute_fetchall("BEGIN IMMEDIATE")
     try:
+        await driver.execute_fetchall("BEGIN IMMEDIATE")
         yield
         await driver.commit()
     except BaseException:
-        await driver.rollback()
+        # SQLAlchemy closes a connection whose statement was cancelled; there is nothing left to roll back.
+        with contextlib.suppress(ValueError):
+            await driver.rollback()
         raise
 
 
@@ -124,8 +133,7 @@ async def _on_postgres(driver: Any) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        # SQLAlchemy closes a connection whose statement was cancelled; there is nothing left to roll back.
-        if not driver.is_closed():
+        if not driver.is_closed():  # the same
             await transaction.rollback()
         raise
     await transaction.commit()
