@@ -152,6 +152,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /v1/policies/{la}": {"lead_plan_days": 90},
     "PATCH /v1/partners/{partner_id}": {"name": "New name"},
     "PATCH /v1/subscriptions/{subscription_id}": {"event_types": ["ehcp.review-due.v1"]},
+    "POST /v1/subscriptions/{subscription_id}/approval": {"url": "https://hooks.partner.example/ehcp"},
 }  # fmt: skip
 BODYLESS = {
     "POST /v1/partners/{partner_id}/replay",
