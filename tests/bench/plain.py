@@ -12,7 +12,7 @@ from fastapi import Response
 from sqlalchemy import Column, Date, String, Table, Uuid, insert, literal
 
 from ehcp_contracts.events import CASES, PlanCeased
-from service_kit import Ctx, Predicate, Service, allow
+from service_kit import Ctx, Predicate, Prepared, Service, allow
 from service_kit.api import router
 from service_kit.strict import Body, IsoDate, LaCode, Name, View
 from service_kit.tables import UtcDateTime, service_metadata
@@ -29,6 +29,9 @@ ROW = Table(
     Column("officer", String(100)),
     Column("made_at", UtcDateTime, nullable=False),
 )
+
+
+INSERT = Prepared(insert(ROW), *ROW.columns.keys())
 
 
 class Note(Body):
@@ -61,7 +64,7 @@ async def write(body: Note, ctx: Ctx) -> Response:
     made = uuid4()
     values = body.model_dump()
     async with ctx.write() as tx:
-        await tx.session.execute(insert(ROW), values | {"id": made, "made_at": ctx.clock.now()})
+        await tx.fetch(INSERT, values | {"id": made, "made_at": ctx.clock.now()})
         event = PlanCeased(ceased_on=body.birth_date, reason="9")
         await tx.publish(event, case=made, la=body.la)
         return tx.answer(201, NoteView(id=made, **values), etag=1)

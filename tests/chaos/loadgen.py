@@ -34,7 +34,7 @@ PARTNERS = (
 )
 STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
 """Whoever has no case in this run and must never hear anything."""
-TIMEOUT = 10.0
+TIMEOUT = 20.0
 FILE = 6
 """Known children in a file of snapshots; mostly a new one comes with them."""
 Expected = tuple[str, dict[str, Any]]
@@ -105,7 +105,7 @@ class Load:
         *,
         cases: int,
         hands: int = 6,
-        pace: float = 0.25,
+        pace: float = 0.35,
     ) -> None:
         self.stage, self.journal, self.answers = stage, journal, answers
         self.most, self.hands, self.pace = cases, hands, pace
@@ -182,7 +182,7 @@ class Load:
                 await self._rotate()
             elif chance < 0.06:
                 await self._blunder()
-            elif chance < 0.09:
+            elif chance < 0.075:
                 await self._send_file()
             else:
                 await self._with_a_child()

@@ -12,13 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 from conformance.toy import TOPIC, Toy
 from sqlalchemy import Column, Table, insert, select
+from sqlalchemy import event as sql_event
 
 from ehcp_contracts.envelope import Envelope
 from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
-from service_kit.database import Database
+from service_kit.database import Database, Unavailable, dialect_of, many, put_many
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
 from service_kit.parked import discard_parked, list_parked, replay_parked
@@ -129,6 +130,68 @@ async def test_many_events_are_numbered_per_case_in_their_order(db: Database) ->
     async with db.read() as session:
         rows = await session.execute(select(outbox.c.subject, outbox.c.sequence).order_by(outbox.c.position))
         assert [tuple(row) for row in rows] == [(str(a), 1), (str(b), 1), (str(a), 2), (str(a), 3)]
+
+
+async def test_rows_written_together_come_back_as_they_were_lists_and_nulls_included(db: Database) -> None:
+    answers = db.tables["idempotency"]
+    at = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
+    common = {"caller": "officer", "digest": b"", "status": 200, "answered_at": at}
+    rows = [
+        common | {"key": "list", "headers": [["etag", "1"], []], "body": b"1"},
+        common | {"key": "object", "headers": {"etag": "2"}, "body": b"2"},
+        common | {"key": "list", "headers": [], "body": b"3"},
+    ]
+    names = answers.columns.keys()
+    async with db.write() as tx:
+        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[:2]))
+        await tx.execute(put_many(answers, dialect_of(tx)), many(tx, rows[2:]))
+    async with db.read() as session:
+        found = [tuple(row) for row in await session.execute(select(answers).order_by(answers.c.key))]
+    assert found == [tuple(row[name] for name in names) for row in (rows[2], rows[1])]
+
+
+FULL = {
+    "postgresql": (
+        "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END$$",
+        "CREATE TRIGGER full_up BEFORE INSERT ON heard EXECUTE FUNCTION full_up()",
+    ),
+    "sqlite": (
+        "CREATE TABLE much (bytes BLOB)",
+        "CREATE TRIGGER full_up BEFORE INSERT ON heard BEGIN INSERT INTO much VALUES (zeroblob(5000000)); END",
+    ),
+}
+"""What makes a database say that its disk is full: PostgreSQL raises it, SQLite has no room for five megabytes."""
+
+
+async def test_f28_a_full_disk_is_an_outage_in_which_nothing_is_kept_and_nobody_is_blamed(
+    toy: Toy, inbox: Inbox, db: Database
+) -> None:
+    """On PostgreSQL it was an internal error, and events were parked as poison one after the other."""
+    case = uuid4()
+    if db.is_sqlite:
+        await db.engine.dispose()
+        sql_event.listen(
+            db.engine.sync_engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count = 500")
+        )
+    async with db.engine.begin() as connection:
+        for statement in FULL[db.url.get_backend_name()]:
+            await connection.exec_driver_sql(statement)
+    taking = asyncio.create_task(inbox.take([event(case, 1), event(case, 2)]))
+    await until(lambda: not inbox.reachable or taking.done())
+    assert not taking.done()
+    with pytest.raises(Unavailable):
+        async with db.write() as tx:
+            await publish(tx, ENDED, case=case, la="351")
+            await tx.execute(insert(db.tables["heard"]).values(subject="x", sequence=1, event_id="y"))
+    async with db.engine.begin() as connection:
+        await connection.exec_driver_sql(f"DROP TRIGGER full_up{'' if db.is_sqlite else ' ON heard'}")
+    async with asyncio.timeout(20):
+        await taking
+    assert await toy.heard(case) == [1, 2]
+    assert await inbox.parked() == {}
+    async with db.read() as session:
+        assert (await session.execute(select(db.tables["outbox"]))).all() == []
 
 
 # --- relay -----------------------------------------------------------------------------------------------------------

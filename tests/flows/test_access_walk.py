@@ -150,6 +150,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "field": "held_on", "new": "2026-08-31", "reason": "keying_error", "note": "Typed wrongly.",
     },
     "PUT /v1/policies/{la}": {"lead_plan_days": 90},
+    "PUT /v1/calendars/{la}": {"closed_days": ["2027-05-07"]},
+    "PUT /v1/calendars/{la}/schools/{urn}": {"closures": [{"first": "2026-10-26", "last": "2026-10-30"}]},
     "PATCH /v1/partners/{partner_id}": {"name": "New name"},
     "PATCH /v1/subscriptions/{subscription_id}": {"event_types": ["ehcp.review-due.v1"]},
     "POST /v1/subscriptions/{subscription_id}/approval": {"url": "https://hooks.partner.example/ehcp"},
@@ -159,6 +161,7 @@ BODYLESS = {
     "POST /v1/subscriptions/{subscription_id}/rotate-secret",
     "POST /v1/deliveries/{delivery_id}/replay",
     "DELETE /v1/subscriptions/{subscription_id}",
+    "DELETE /v1/calendars/{la}/schools/{urn}",
 }
 # Objects that belong to nobody in particular, or whose id is the caller's own choice.
 NO_OWNER = {

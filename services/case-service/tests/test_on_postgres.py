@@ -17,6 +17,7 @@ from case_service.tables import ChangeRow
 from ehcp_contracts.events import Outcome, ReviewDecided, ReviewKind
 from service_kit import migrate
 from service_kit.database import Database
+from service_kit.testing import Harness, test_keys
 
 pytestmark = pytest.mark.postgres
 on_postgres = pytest.mark.parametrize("hub", ["postgres"], indirect=True)
@@ -66,6 +67,31 @@ async def test_changes_of_one_case_at_once_leave_no_gap(hub: Any, snapshot: Any)
         rows = (await session.exec(select(ChangeRow).order_by(col(ChangeRow.version)))).all()
     assert [row.version for row in rows] == list(range(1, 10))
     assert [row.event_id for row in rows] == [e.id for e in await hub.app.sent()]
+
+
+@on_postgres
+async def test_f02_the_same_request_at_two_replicas_at_once_has_one_effect_and_one_answer(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot())
+    app: Harness = hub.app
+    second = service.build(app.running.settings, clock=app.clock, bus=app.bus, keys=test_keys())
+    replicas = (app, Harness(second, app.clock, app.bus, second.app(frozenset())))
+    answers = await asyncio.gather(
+        *(
+            replica.as_("officer").post(
+                f"/v1/cases/{case_id}/placement",
+                json={"officer": "officer-10"},
+                headers={"Idempotency-Key": "k1"},
+            )
+            for replica in replicas
+        )
+    )
+    await second.hub.db.close()
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert sorted("idempotent-replayed" in answer.headers for answer in answers) == [False, True]
+    assert [name for name, _ in await hub.events()] == ["plan-registered", "case-facts-changed"]
 
 
 @on_postgres

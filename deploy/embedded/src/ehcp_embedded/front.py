@@ -14,7 +14,7 @@ from ehcp_embedded.days import clock_routes
 from ehcp_embedded.pages import catalogue, page
 from service_kit import access, fitness
 from service_kit.access import public
-from service_kit.api import equip, router
+from service_kit.api import equip, offer, router
 from service_kit.problems import Refusal
 
 if TYPE_CHECKING:
@@ -25,16 +25,18 @@ def front_app(host: Host, extra: Iterable[APIRouter]) -> FastAPI:
     """The application behind every path that no service owns."""
     app = FastAPI(title="front", docs_url=None, redoc_url=None, openapi_url=None, telemetry=None)
     equip(app, host.settings, host.issuer.keys())
-    for routes in (
-        _start(host),
-        api_pages(lambda: [*host.apps.values(), host.front], host.settings.public_url),
-        _health(host),
-        clock_routes(host.mover),
-        catalogue(),
-        host.issuer.router(),
-        *extra,
-    ):
-        app.include_router(routes)
+    offer(
+        app,
+        (
+            _start(host),
+            api_pages(lambda: [*host.apps.values(), host.front], host.settings.public_url),
+            _health(host),
+            clock_routes(host.mover),
+            catalogue(),
+            host.issuer.router(),
+            *extra,
+        ),
+    )
     access.check_routes(app)
     return app
 

@@ -33,7 +33,15 @@ from reporting_service.story import (
     fold,
 )
 from reporting_service.tables import UNSTATED, metadata
-from service_kit.database import KEYS_PER_STATEMENT, among, dialect_of, in_chunks, insert_many, many
+from service_kit.database import (
+    KEYS_PER_STATEMENT,
+    among,
+    dialect_of,
+    in_chunks,
+    insert_many,
+    many,
+    put_many,
+)
 from service_kit.inbox import Received
 
 Place = tuple[str, str]  # responsible and administering council
@@ -236,7 +244,7 @@ async def _replace(
     names = [column.name for column in table.columns]
     changed = [dict(zip(names, row, strict=True)) for key, row in after.items() if before.get(key) != row]
     if changed:
-        await tx.execute(_put(table, dialect_of(tx)), many(tx, changed))
+        await tx.execute(put_many(table, dialect_of(tx)), many(tx, changed))
     gone = [before[key] for key in before if key not in after]
     if gone:
         key_columns = list(table.primary_key.columns)
@@ -244,16 +252,6 @@ async def _replace(
         places = [names.index(column.name) for column in key_columns]
         values = [{f"old_{names[p]}": row[p] for p in places} for row in gone]
         await (await tx.connection()).execute(delete(table).where(*where), values)
-
-
-@cache
-def _put(table: Table, dialect: str) -> Any:
-    """Insert rows, or take the place of those with the same key."""
-    statement = insert_many(table, dialect, *table.columns.keys())
-    rest = {
-        column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key
-    }
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 
 
 async def _count(tx: AsyncSession, before: Mapping[Any, Member], after: Mapping[Any, Member]) -> None:
@@ -284,4 +282,4 @@ async def _progress(tx: AsyncSession, events: Sequence[Received[Any]]) -> None:
         "events": len(events) + (last.events if last else 0),
         "horizon": max([*days, last.horizon if last else NO_DAY]),
     }
-    await tx.execute(_put(PROGRESS, dialect_of(tx)), many(tx, [row]))
+    await tx.execute(put_many(PROGRESS, dialect_of(tx)), many(tx, [row]))

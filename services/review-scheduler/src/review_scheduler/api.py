@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import commands, queries
+from review_scheduler.domain.calendars import plan_meeting_by
 from review_scheduler.domain.policy import InForce, setting_behind
 from review_scheduler.domain.stages import ABOUT_THE_MEETING, Stage, why
 from review_scheduler.domain.steps import OverrideReason, Recorded, next_step
@@ -281,12 +282,15 @@ async def read_review(review_id: UUID, ctx: Ctx) -> Response:
 )
 async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
     """Why each date of a review is that date."""
-    review, stages, found = await queries.explain(ctx, review_id)
+    found = await queries.explain(ctx, review_id)
+    review = found.review
+    plan = plan_meeting_by(review.latest_meeting_on, found.calendar, at_school=review.urn is not None)
+    reckoned = {day["name"]: day for day in review.dates} | ({plan.name: plan.to_json()} if plan else {})
     dates = [
         ReckonedDate.model_validate(
-            day | {"policy": _applied(found, setting_behind(review.kind, day["name"]))}
+            day | {"policy": _applied(found.policy, setting_behind(review.kind, day["name"]))}
         )
-        for day in sorted(review.dates, key=lambda day: (day["on"], day["name"]))
+        for day in sorted(reckoned.values(), key=lambda day: (day["on"], day["name"]))
     ]
     told = [
         StageView(
@@ -295,9 +299,11 @@ async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
             state=row.state,
             sent_on=row.sent_on,
             text=why(Stage(row.stage), review.due_on, review.latest_meeting_on),
-            policy=_applied(found, f"lead_{row.stage}_days" if row.stage in ABOUT_THE_MEETING else None),
+            policy=_applied(
+                found.policy, f"lead_{row.stage}_days" if row.stage in ABOUT_THE_MEETING else None
+            ),
         )
-        for row in stages
+        for row in found.stages
     ]
     view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=dates, stages=told)
     return ctx.answer(200, view, etag=review.version)

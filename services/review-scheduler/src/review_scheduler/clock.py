@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from review_scheduler import announcements
 from review_scheduler.domain.stages import ORDER, Stage, StageState
-from review_scheduler.tables import PENDING, Review, StageRow
+from review_scheduler.tables import PENDING, ReviewRow, StageRow
 from service_kit import Hub, Outgoing, in_chunks, publish_all
 from service_kit.failpoints import failpoint
 
@@ -84,10 +84,10 @@ def due_stages(today: date, at_once: int) -> Select[Any, Any]:
     )
 
 
-async def _reviews(tx: AsyncSession, ids: set[Any]) -> dict[Any, Review]:
+async def _reviews(tx: AsyncSession, ids: set[Any]) -> dict[Any, ReviewRow]:
     columns = [
-        col(getattr(Review, name))
+        col(getattr(ReviewRow, name))
         for name in ("id", "case_id", "kind", "due_on", "latest_meeting_on", "responsible_la")
     ]
-    found = await tx.execute(select(*columns).where(col(Review.id).in_(sorted(ids))))
+    found = await tx.execute(select(*columns).where(col(ReviewRow.id).in_(sorted(ids))))
     return {row.id: row for row in found.all()}  # type: ignore[misc]

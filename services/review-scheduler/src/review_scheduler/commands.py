@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
+from sqlmodel import col
+
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
 from review_scheduler import announcements, queries
 from review_scheduler.docket import Docket, conclusion_of
 from review_scheduler.domain import steps
 from review_scheduler.domain.obligations import Status, same_meeting
 from review_scheduler.domain.steps import OverrideReason, Recorded, Step
-from review_scheduler.tables import Plan, Review
+from review_scheduler.tables import Plan, Review, ReviewRow
 from service_kit import Ctx, Fault, Refusal, Tx
 
 
@@ -62,6 +64,8 @@ async def hold(
     since, or was decided without it, is recorded as well: late is better than never."""
     docket, plan, review = await _take(ctx, tx, review_id)
     again = await _take_up(docket, plan, review, held_on, "/held_on")
+    for kind in covers:
+        again += await docket.take_up_kind(plan, kind, held_on)
     for each in _serving(docket, plan, review, covers):
         is_decided = each.notified_on is not None and each.held_on is None
         if not is_decided:
@@ -96,7 +100,7 @@ async def enter(ctx: Ctx, tx: Tx, case_id: UUID, held_on: date) -> Changed:
     steps.check_held(review, held_on, plan.plan_first_made, docket.today)
     docket.judge(review, None)
     docket.announce(review, announcements.meeting_held(review))
-    return await _done(docket, plan, review, again=plan.ceased_on is not None)
+    return await _done(docket, plan, review, [review] if plan.ceased_on else [])
 
 
 async def report(ctx: Ctx, tx: Tx, review_id: UUID, received_on: date) -> Changed:
@@ -213,16 +217,15 @@ def _set_process(each: Review, asked: Review, full_process: bool | None) -> None
 
 async def _take(ctx: Ctx, tx: Tx, review_id: UUID) -> tuple[Docket, Plan, Review]:
     """The review in hand, open or closed, with all that hangs on its plan. Raises `Refusal` not-found or stale-version."""
-    seen = (await tx.session.execute(queries.one_review(ctx, review_id))).scalar_one_or_none()
-    if seen is None:
+    visible = queries.one_review(ctx, review_id).with_only_columns(col(ReviewRow.case_id))
+    case_id = (await tx.session.execute(visible)).scalar_one_or_none()
+    if case_id is None:
         raise Refusal("not-found")
-    docket = await Docket.load(tx.session, [seen.case_id], today=ctx.clock.today(), now=ctx.clock.now())
-    plan = docket.plans[seen.case_id]
+    docket = await Docket.load(tx.session, [case_id], today=ctx.clock.today(), now=ctx.clock.now())
+    plan = docket.plans[case_id]
     review = docket.review(plan, review_id)
-    if review is None:
-        # Closed, perhaps by somebody else between the first look and the lock: look again.
-        await tx.session.refresh(seen)
-        review = seen
+    if review is None:  # closed, perhaps by somebody else between the first look and the lock
+        review = next(closed for closed in await docket.closed_of(plan) if closed.id == review_id)
     ctx.match(review.version)
     return docket, plan, review
 
@@ -240,20 +243,21 @@ def _serving(docket: Docket, plan: Plan, review: Review, covers: Sequence[Review
     return found
 
 
-async def _take_up(docket: Docket, plan: Plan, review: Review, on: date, pointer: str) -> bool:
-    """A review that has fallen away since is taken up again for what was done while it was owed; whether it was."""
+async def _take_up(docket: Docket, plan: Plan, review: Review, on: date, pointer: str) -> list[Review]:
+    """A review that has fallen away since is taken up again for what was done while it was owed."""
     if review.status != Status.WITHDRAWN:
-        return False
+        return []
     steps.check_owed(review, on, docket.last_owed(plan, review), pointer)
     await docket.reinstate(plan, review)
-    return True
+    return [review]
 
 
-async def _done(docket: Docket, plan: Plan, review: Review, again: bool = False) -> Changed:
+async def _done(docket: Docket, plan: Plan, review: Review, again: Sequence[Review] = ()) -> Changed:
     if again and plan.ceased_on:
         docket.reconcile(plan)  # it was entered, and has ended with its plan all the same
-    elif again and review.closed_on is None:
-        docket.revive_stages(review)
+    for each in again:
+        if each.closed_on is None:
+            docket.revive_stages(each)
     await docket.save()
     missed = await queries.missed_stages(docket.tx, [review.id])
     return Changed(review, missed.get(review.id, []))

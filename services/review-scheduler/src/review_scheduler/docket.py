@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
-from sqlmodel import col
+from sqlalchemy import Table, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import Event, Facts, Outcome, ReviewKind
@@ -51,15 +51,22 @@ from review_scheduler.domain.steps import (
     missed_review,
     status_of,
 )
-from review_scheduler.tables import ROUTING, CorrectionRow, CouncilPolicy, Plan, Review, StageRow
+from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, metadata
 from service_kit import Fault, Refusal, uuid7
-from service_kit.database import in_chunks
+from service_kit.database import KEYS_PER_STATEMENT, among, dialect_of, in_chunks, many, put_many
 from service_kit.outbox import Outgoing, publish_all
+
+PLAN, REVIEW, STAGE, CORRECTION = (
+    metadata.tables[name] for name in ("plan", "review", "stage", "correction")
+)
+_BY_NUMBER = attrgetter("int")  # the order of UUIDs, compared in C
+_plan_row, _review_row = attrgetter(*PLAN.columns.keys()), attrgetter(*REVIEW.columns.keys())
 
 
 @dataclass
 class Docket:
-    """Plans, their open reviews and the stages of these. `today` is the business date, `now` the instant."""
+    """Plans, their open reviews and the stages of these; closed reviews once somebody has asked for them. `today` is the
+    business date, `now` the instant."""
 
     tx: AsyncSession
     today: date
@@ -69,8 +76,8 @@ class Docket:
     stages: dict[UUID, dict[Stage, Planned]] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     traceparent: str | None = None
-    _new_plans: list[Plan] = field(default_factory=list)
-    _new_reviews: list[Review] = field(default_factory=list)
+    _stored: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+    _with_closed: set[UUID] = field(default_factory=set)
     _changed_stages: set[tuple[UUID, Stage]] = field(default_factory=set)
     _touched: set[UUID] = field(default_factory=set)
     _rerouted: list[Plan] = field(default_factory=list)
@@ -82,33 +89,36 @@ class Docket:
         """Take these cases in hand. On PostgreSQL their plans are locked, in the order of their ids, so that two
         writers of the same case take turns and never wait for each other in a circle."""
         docket = cls(tx, today, now)
-        for some in in_chunks(sorted(set(cases))):
+        for some in in_chunks(sorted(set(cases), key=_BY_NUMBER), KEYS_PER_STATEMENT):
             await docket._load(some)
         for row in (await tx.execute(select(CouncilPolicy))).scalars():
             docket.policies[row.la_code] = policy_from(row.settings)
         return docket
 
     async def _load(self, cases: Sequence[UUID]) -> None:
-        plans = select(Plan).where(col(Plan.case_id).in_(cases)).order_by(col(Plan.case_id)).with_for_update()
-        for plan in (await self.tx.execute(plans.execution_options(populate_existing=True))).scalars():
-            self.plans[plan.case_id] = plan
-        if not self.plans:
-            return
-        reviews = select(Review).where(col(Review.case_id).in_(cases), col(Review.closed_on).is_(None))
-        reviews = reviews.order_by(col(Review.id)).execution_options(populate_existing=True)
-        ids: list[UUID] = []
-        for review in (await self.tx.execute(reviews)).scalars():
+        plans = select(PLAN).where(among(self.tx, PLAN.c.case_id, cases)).order_by(PLAN.c.case_id)
+        for row in (await self.tx.execute(plans.with_for_update())).all():
+            plan = self.plans[row.case_id] = Plan(**row._mapping)
+            self._stored[plan.case_id] = _plan_row(plan)
+        if self.plans:
+            of_these = (among(self.tx, REVIEW.c.case_id, cases), REVIEW.c.closed_on.is_(None))
+            await self._load_stages([review.id for review in await self._load_reviews(*of_these)])
+
+    async def _load_reviews(self, *which: Any) -> list[Review]:
+        rows = (await self.tx.execute(select(REVIEW).where(*which).order_by(REVIEW.c.id))).all()
+        found = [Review(**row._mapping) for row in rows if row.id not in self._stored]
+        for review in found:
             self.reviews.setdefault(review.case_id, []).append(review)
-            ids.append(review.id)
-        await self._load_stages(ids)
+            self._stored[review.id] = _review_row(review)
+        return found
 
     async def _load_stages(self, ids: Sequence[UUID]) -> None:
-        stage = StageRow.__table__.c  # type: ignore[attr-defined]
-        for some in in_chunks(ids):
+        stage = STAGE.c
+        for some in in_chunks(ids, KEYS_PER_STATEMENT):
             # Locked in the order of their keys, as the tick does: neither sends what the other moves or has sent.
             rows = (
                 select(stage.review_id, stage.stage, stage.on, stage.state)
-                .where(stage.review_id.in_(some))
+                .where(among(self.tx, stage.review_id, some))
                 .order_by(stage.review_id, stage.stage)
                 .with_for_update()
             )
@@ -123,19 +133,17 @@ class Docket:
         return [review for review in self.reviews.get(plan.case_id, []) if review.closed_on is None]
 
     async def concluded_of(self, plan: Plan) -> list[Review]:
-        """The concluded reviews of a plan, oldest first; rarely needed, so read when asked for."""
-        query = select(Review).where(
-            col(Review.case_id) == plan.case_id, col(Review.status) == Status.CONCLUDED.value
-        )
-        return list(
-            (await self.tx.execute(query.order_by(col(Review.concluded_on), col(Review.id)))).scalars()
-        )
+        """The concluded reviews of a plan, oldest first."""
+        concluded = [r for r in await self.closed_of(plan) if r.status == Status.CONCLUDED]
+        return sorted(concluded, key=lambda review: (review.concluded_on or date.max, review.id))
 
     async def closed_of(self, plan: Plan) -> list[Review]:
         """The reviews of a plan that were concluded or withdrawn, oldest first; rarely needed, so read when asked for."""
-        query = select(Review).where(col(Review.case_id) == plan.case_id, col(Review.closed_on).is_not(None))
-        found = list((await self.tx.execute(query.order_by(col(Review.due_on), col(Review.id)))).scalars())
-        return found + [r for r in self._new_reviews if r.case_id == plan.case_id and r.closed_on]
+        if plan.case_id not in self._with_closed:
+            self._with_closed.add(plan.case_id)
+            await self._load_reviews(REVIEW.c.case_id == plan.case_id, REVIEW.c.closed_on.is_not(None))
+        closed = [review for review in self.reviews.get(plan.case_id, []) if review.closed_on]
+        return sorted(closed, key=lambda review: (review.due_on, review.id))
 
     def review(self, plan: Plan, review_id: UUID | None) -> Review | None:
         """An open review of a plan by its id."""
@@ -150,7 +158,6 @@ class Docket:
     def add(self, plan: Plan) -> None:
         """A plan that is new here."""
         self.plans[plan.case_id] = plan
-        self._new_plans.append(plan)
 
     def route(self, plan: Plan, **routing: str | None) -> None:
         """Say who is responsible for a plan now, and with it for its reviews, closed ones included: who may see them
@@ -197,7 +204,6 @@ class Docket:
             review.status, review.meeting_on, review.held_on = Status.HELD, held_on, held_on
             review.notice_sent_on = notice_sent_on
             self.hang_on_meeting(review, held_on)
-        self.reviews.setdefault(plan.case_id, []).append(review)
         self.announce(review, announcements.scheduled(review))
         self._plan_stages(review)
         return review
@@ -216,7 +222,7 @@ class Docket:
             updated_at=self.now,
             **_dates_of(owed),
         )
-        self._new_reviews.append(review)
+        self.reviews.setdefault(plan.case_id, []).append(review)
         self._touched.add(review.id)
         return review
 
@@ -343,9 +349,18 @@ class Docket:
             review.notified_on = None
         review.status = status_of(review)
         await self._load_stages([review.id])
-        self.reviews.setdefault(plan.case_id, []).append(review)
         self.judge(review, None)
         self.announce(review, announcements.corrected(review, "recorded_late"))
+
+    async def take_up_kind(self, plan: Plan, kind: ReviewKind, on: date) -> list[Review]:
+        """Take up the review of a kind that has fallen away since and was owed on that day, unless one is open."""
+        if any(review.kind == kind for review in self.open_of(plan)):
+            return []
+        fallen = [r for r in await self.closed_of(plan) if r.kind == kind and r.status == Status.WITHDRAWN]
+        owed_then = [review for review in fallen if self.last_owed(plan, review) >= on][-1:]
+        for review in owed_then:
+            await self.reinstate(plan, review)
+        return owed_then
 
     def revive_stages(self, review: Review) -> None:
         """Of a review taken up again, what was cancelled when it fell away is to be told as of any other."""
@@ -485,43 +500,40 @@ class Docket:
 
     async def save(self) -> None:
         """Write everything, and the events in the order in which they came about, in this transaction."""
-        await self.tx.flush()
-        await self._insert(Plan, [plan.model_dump() for plan in self._new_plans])
-        await self._insert(Review, [review.model_dump() for review in self._new_reviews])
-        await self._save_stages({review.id for review in self._new_reviews})
+        reviews = [review for known in self.reviews.values() for review in known]
+        await self._put(PLAN, [(plan.case_id, _plan_row(plan)) for plan in self.plans.values()])
+        # What is here already first: a review that is closed makes room for the next of its kind.
+        reviews.sort(key=lambda review: review.id not in self._stored)
+        await self._put(REVIEW, [(review.id, _review_row(review)) for review in reviews])
+        await self._save_stages()
         await self._save_routing()
         if self._corrections:
-            await self.tx.execute(insert(CorrectionRow.__table__), self._corrections)  # type: ignore[attr-defined]
+            await self.tx.execute(insert(CORRECTION), self._corrections)
         await publish_all(self.tx, self._outgoing)
-        self._new_plans, self._new_reviews, self._rerouted, self._outgoing = [], [], [], []
-        self._corrections = []
+        self._rerouted, self._outgoing, self._corrections = [], [], []
+
+    async def _put(self, table: Table, rows: Sequence[tuple[UUID, tuple[Any, ...]]]) -> None:
+        """Write the rows that differ from what is stored."""
+        names = table.columns.keys()
+        changed = [(key, row) for key, row in rows if self._stored.get(key) != row]
+        if changed:
+            values = [dict(zip(names, row, strict=True)) for _, row in changed]
+            await self.tx.execute(put_many(table, dialect_of(self.tx)), many(self.tx, values))
+            self._stored |= changed
 
     async def _save_routing(self) -> None:
-        table = Review.__table__  # type: ignore[attr-defined]
         for plan in self._rerouted:
-            closed = (table.c.case_id == plan.case_id, table.c.closed_on.is_not(None))
+            closed = (REVIEW.c.case_id == plan.case_id, REVIEW.c.closed_on.is_not(None))
             routing = {name: getattr(plan, name) for name in ROUTING}
-            values = routing | {"updated_at": self.now, "version": table.c.version + 1}
-            await self.tx.execute(update(table).where(*closed).values(values))
+            values = routing | {"updated_at": self.now, "version": REVIEW.c.version + 1}
+            await self.tx.execute(update(REVIEW).where(*closed).values(values))
 
-    async def _save_stages(self, new: set[UUID]) -> None:
-        rows = [self._stage_row(review_id, stage) for review_id, stage in sorted(self._changed_stages)]
-        await self._insert(StageRow, [row for row in rows if row["review_id"] in new])
-        table = StageRow.__table__  # type: ignore[attr-defined]
-        statement = (
-            update(table)
-            .where(table.c.review_id == bindparam("key"), table.c.stage == bindparam("name"))
-            .values(on=bindparam("on"), state=bindparam("state"), sent_on=bindparam("sent_on"))
-        )
-        changed = [row for row in rows if row["review_id"] not in new]
-        if changed:
-            renamed = [
-                {"key": row["review_id"], "name": row["stage"]}
-                | {k: row[k] for k in ("on", "state", "sent_on")}
-                for row in changed
-            ]
-            await self.tx.execute(statement, renamed)
-        self._changed_stages.clear()
+    async def _save_stages(self) -> None:
+        if self._changed_stages:
+            keys = sorted(self._changed_stages, key=lambda key: (key[0].int, key[1]))
+            rows = [self._stage_row(review_id, stage) for review_id, stage in keys]
+            await self.tx.execute(put_many(STAGE, dialect_of(self.tx)), many(self.tx, rows))
+            self._changed_stages.clear()
 
     def _stage_row(self, review_id: UUID, stage: Stage) -> dict[str, Any]:
         planned = self.stages[review_id][stage]
@@ -533,10 +545,6 @@ class Docket:
             "state": planned.state,
             "sent_on": sent_on,
         }
-
-    async def _insert(self, table: type[Plan | Review | StageRow], rows: list[dict[str, Any]]) -> None:
-        for some in in_chunks(rows):
-            await self.tx.execute(insert(table.__table__), list(some))  # type: ignore[union-attr]
 
 
 def facts_of(plan: Plan) -> PlanFacts:
@@ -570,7 +578,9 @@ def _is_impossible(plan: Plan, owed: Owed) -> bool:
 
 def _dates_of(owed: Owed) -> dict[str, Any]:
     names = ("counted_from", "due_on", "alternative_due_on", "latest_meeting_on", "rule_id", "citation")
-    return {name: getattr(owed, name) for name in names} | {"dates": [day.to_json() for day in owed.dates]}
+    return {name: getattr(owed, name) for name in names} | {
+        "dates": [dict(day) for day in owed.dates_as_json]
+    }
 
 
 def _set(row: Plan | Review, values: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from ehcp_contracts.events import (
     ReviewScheduled,
     ReviewWithdrawn,
 )
-from review_scheduler import api, clock, policies, policy_api, queries, reactions
+from review_scheduler import api, calendar_api, calendars, clock, policies, policy_api, queries, reactions
 from review_scheduler.tables import metadata
 from service_kit import Service, daily, every
 
@@ -42,8 +42,12 @@ service = Service(
     ],
     listens=[CASES],
     reactions=reactions.apply,
-    routers=[api.router, policy_api.router],
+    routers=[api.router, policy_api.router, calendar_api.router],
     scopes=queries.SCOPES,
-    jobs=[daily("stages", clock.tick), every(2.0, "policies", policies.replan)],
-    paths=("/v1/reviews", "/v1/officers", "/v1/policies"),
+    jobs=[
+        daily("stages", clock.tick),
+        daily("calendars", calendars.watch),
+        every(2.0, "policies", policies.replan),
+    ],
+    paths=("/v1/reviews", "/v1/officers", "/v1/policies", "/v1/calendars"),
 )

@@ -16,11 +16,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import council_subject
 from ehcp_contracts.events import CouncilPolicyChanged
+from review_scheduler.calendars import own_council
 from review_scheduler.docket import Docket
 from review_scheduler.domain.policy import InForce, Policy, of_council, own_settings
 from review_scheduler.queries import policy_in_force
-from review_scheduler.tables import CouncilPolicy, Plan, PolicyVersion
-from service_kit import Ctx, Hub, Refusal, Tx
+from review_scheduler.tables import CouncilPolicy, PlanRow, PolicyVersion
+from service_kit import Ctx, Hub, Tx
 from service_kit.paging import PageRequest
 
 log = structlog.get_logger(__name__)
@@ -30,14 +31,14 @@ START = UUID(int=0)
 
 async def read(ctx: Ctx, la_code: str) -> InForce:
     """The policy of one of the caller's councils. Raises `Refusal` not-found for another's."""
-    _own(ctx, la_code)
+    own_council(ctx, la_code)
     async with ctx.read() as session:
         return await policy_in_force(session, la_code)
 
 
 async def versions(ctx: Ctx, la_code: str, paging: PageRequest) -> list[Any]:
     """Every policy a council has had, oldest first, one more than the page shows."""
-    _own(ctx, la_code)
+    own_council(ctx, la_code)
     table = PolicyVersion.__table__.c  # type: ignore[attr-defined]
     query = select(PolicyVersion.__table__).where(table.la_code == la_code, paging.after(table.version))  # type: ignore[attr-defined]
     async with ctx.read() as session:
@@ -47,7 +48,7 @@ async def versions(ctx: Ctx, la_code: str, paging: PageRequest) -> list[Any]:
 async def change(ctx: Ctx, tx: Tx, la_code: str, policy: Policy) -> InForce:
     """Settle a council's policy from today on. What was announced stays announced. Raises `Refusal` not-found,
     stale-version. The same policy again changes nothing."""
-    _own(ctx, la_code)
+    own_council(ctx, la_code)
     query = select(CouncilPolicy).where(col(CouncilPolicy.la_code) == la_code).with_for_update()
     row = (await tx.session.execute(query)).scalar_one_or_none()
     ctx.match(row.version if row else 0)
@@ -72,11 +73,6 @@ async def change(ctx: Ctx, tx: Tx, la_code: str, policy: Policy) -> InForce:
     event = CouncilPolicyChanged(policy_version=row.version, effective_on=today, **of_council(policy))
     await tx.publish(event, case=council_subject(la_code), la=la_code, dataref=f"/v1/policies/{la_code}")
     return InForce(policy, row.version, today)
-
-
-def _own(ctx: Ctx, la_code: str) -> None:
-    if la_code not in ctx.caller.las:
-        raise Refusal("not-found")
 
 
 # --- the open reviews follow --------------------------------------------------------------------------------------
@@ -108,12 +104,12 @@ async def _replan_some(tx: AsyncSession, hub: Hub) -> bool:
 def _plans_of(council: CouncilPolicy) -> Any:
     """The next running plans that a council administers, whoever is responsible for them."""
     return (
-        select(col(Plan.case_id))
+        select(col(PlanRow.case_id))
         .where(
-            col(Plan.administering_la) == council.la_code,
-            col(Plan.ceased_on).is_(None),
-            col(Plan.case_id) > council.replan_from,
+            col(PlanRow.administering_la) == council.la_code,
+            col(PlanRow.ceased_on).is_(None),
+            col(PlanRow.case_id) > council.replan_from,
         )
-        .order_by(col(Plan.case_id))
+        .order_by(col(PlanRow.case_id))
         .limit(AT_ONCE)
     )

@@ -15,9 +15,11 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import ReviewKind
+from review_scheduler.calendars import find
+from review_scheduler.domain.calendars import Calendar
 from review_scheduler.domain.policy import InForce, policy_from
 from review_scheduler.domain.stages import ORDER, Stage, StageState
-from review_scheduler.tables import CorrectionRow, CouncilPolicy, Plan, Review, StageRow
+from review_scheduler.tables import CorrectionRow, CouncilPolicy, PlanRow, ReviewRow, StageRow
 from service_kit.access import Caller
 from service_kit.context import Ctx
 from service_kit.paging import PageRequest
@@ -25,25 +27,25 @@ from service_kit.policy import Predicate
 from service_kit.problems import Fault, Refusal
 
 
-def _own_la(table: type[Review | Plan]) -> Any:
+def _own_la(table: type[ReviewRow | PlanRow]) -> Any:
     def rows(caller: Caller) -> ColumnElement[bool]:
         return _of_council(table, sorted(caller.las))
 
     return rows
 
 
-def _of_council(table: type[Review | Plan], las: Sequence[str]) -> ColumnElement[bool]:
+def _of_council(table: type[ReviewRow | PlanRow], las: Sequence[str]) -> ColumnElement[bool]:
     """Rows that one of these councils is responsible for or administers, as each is indexed."""
     responsible, administering = col(table.responsible_la), col(table.administering_la)
     return or_(responsible.in_(las), and_(administering.in_(las), administering != responsible))
 
 
-def _own(table: type[Review | Plan], column: str) -> Any:
+def _own(table: type[ReviewRow | PlanRow], column: str) -> Any:
     # A caller without an organisation owns nothing; NULL must never match NULL.
     return lambda caller: getattr(table, column) == (caller.org_id or "")
 
 
-def _own_team(table: type[Review | Plan]) -> Any:
+def _own_team(table: type[ReviewRow | PlanRow]) -> Any:
     """A team is named within its council, and two councils may both have a `team-a`: a token that names councils is
     held to them."""
 
@@ -54,7 +56,7 @@ def _own_team(table: type[Review | Plan]) -> Any:
     return rows
 
 
-def _scopes(table: type[Review | Plan]) -> dict[Predicate, Any]:
+def _scopes(table: type[ReviewRow | PlanRow]) -> dict[Predicate, Any]:
     return {
         Predicate.own_la: _own_la(table),
         Predicate.own_school: _own(table, "urn"),
@@ -63,7 +65,7 @@ def _scopes(table: type[Review | Plan]) -> dict[Predicate, Any]:
     }
 
 
-SCOPES = {Review: _scopes(Review), Plan: _scopes(Plan)}
+SCOPES = {ReviewRow: _scopes(ReviewRow), PlanRow: _scopes(PlanRow)}
 
 
 UNTOLD = {
@@ -115,7 +117,7 @@ async def list_reviews(
     check_cursor(wanted, paging)
     check_filters(wanted, ctx.caller)
     query = select(*SHOWN).where(
-        ctx.visible(Review), *_conditions(wanted, ctx.clock.today()), paging.after(*order)
+        ctx.visible(ReviewRow), *_conditions(wanted, ctx.clock.today()), paging.after(*order)
     )
     async with ctx.read() as session:
         rows = list((await session.execute(query.order_by(*order).limit(paging.fetch))).all())
@@ -124,7 +126,7 @@ async def list_reviews(
 
 def sort_columns(wanted: Wanted) -> tuple[Any, Any]:
     """The columns a list is sorted and paged by."""
-    return (col(Review.updated_at) if wanted.updated_since else col(Review.due_on)), col(Review.id)
+    return (col(ReviewRow.updated_at) if wanted.updated_since else col(ReviewRow.due_on)), col(ReviewRow.id)
 
 
 def check_cursor(wanted: Wanted, paging: PageRequest) -> None:
@@ -146,22 +148,22 @@ def check_filters(wanted: Wanted, caller: Caller) -> None:
 def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.urn:
-        found.append(col(Review.urn) == wanted.urn)
+        found.append(col(ReviewRow.urn) == wanted.urn)
     if wanted.la:
-        found.append(_of_council(Review, [wanted.la]))
+        found.append(_of_council(ReviewRow, [wanted.la]))
     if wanted.officer:
-        found.append(col(Review.officer) == wanted.officer)
+        found.append(col(ReviewRow.officer) == wanted.officer)
     if wanted.kind:
-        found.append(col(Review.kind) == wanted.kind.value)
+        found.append(col(ReviewRow.kind) == wanted.kind.value)
     if wanted.due_before:
-        found.append(col(Review.due_on) < wanted.due_before)
+        found.append(col(ReviewRow.due_on) < wanted.due_before)
     if wanted.updated_since:
-        found.append(col(Review.updated_at) >= wanted.updated_since)
+        found.append(col(ReviewRow.updated_at) >= wanted.updated_since)
     if wanted.case:
-        found.append(col(Review.case_id) == wanted.case)
+        found.append(col(ReviewRow.case_id) == wanted.case)
     if wanted.missed:
         missed = (col(StageRow.stage) == wanted.missed.value, col(StageRow.state) == StageState.MISSED.value)
-        found.append(exists().where(col(StageRow.review_id) == col(Review.id), *missed))
+        found.append(exists().where(col(StageRow.review_id) == col(ReviewRow.id), *missed))
     return found + _of_status(wanted.status, today)
 
 
@@ -170,17 +172,17 @@ def _of_status(status: StatusFilter | None, today: date) -> list[ColumnElement[b
         case None:
             return []
         case StatusFilter.OPEN:
-            return [col(Review.closed_on).is_(None)]
+            return [col(ReviewRow.closed_on).is_(None)]
         case StatusFilter.OVERDUE:
-            return [col(Review.closed_on).is_(None), col(Review.due_on) < today]
+            return [col(ReviewRow.closed_on).is_(None), col(ReviewRow.due_on) < today]
         case StatusFilter.CONCLUDED | StatusFilter.WITHDRAWN:
-            return [col(Review.status) == status.value]
+            return [col(ReviewRow.status) == status.value]
         case _:
-            return [col(Review.closed_on).is_(None), col(Review.status) == status.value]
+            return [col(ReviewRow.closed_on).is_(None), col(ReviewRow.status) == status.value]
 
 
 _HIDDEN_IN_LISTS = ("dates",)
-SHOWN = tuple(column for column in Review.__table__.c if column.name not in _HIDDEN_IN_LISTS)  # type: ignore[attr-defined]
+SHOWN = tuple(column for column in ReviewRow.__table__.c if column.name not in _HIDDEN_IN_LISTS)  # type: ignore[attr-defined]
 
 
 async def missed_stages(session: AsyncSession, reviews: Sequence[UUID]) -> dict[UUID, list[str]]:
@@ -194,7 +196,7 @@ async def missed_stages(session: AsyncSession, reviews: Sequence[UUID]) -> dict[
     return {review: sorted(stages, key=lambda name: ORDER[Stage(name)]) for review, stages in missed.items()}
 
 
-async def read_review(ctx: Ctx, review_id: UUID) -> tuple[Review, list[str]]:
+async def read_review(ctx: Ctx, review_id: UUID) -> tuple[ReviewRow, list[str]]:
     """One review with its dates, and the stages it missed. Raises `Refusal` not-found."""
     async with ctx.read() as session:
         review = (await session.execute(one_review(ctx, review_id))).scalar_one_or_none()
@@ -211,8 +213,19 @@ async def policy_in_force(session: AsyncSession, la_code: str) -> InForce:
     return InForce(policy_from(found.settings), found.version, found.effective_on)
 
 
-async def explain(ctx: Ctx, review_id: UUID) -> tuple[Review, list[StageRow], InForce]:
-    """One review, its stages by day, and the policy of the council that does the work. Raises `Refusal` not-found."""
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A review with what its days hang on: its stages by day, and policy and calendar of the council that does the work,
+    or the school's own calendar."""
+
+    review: ReviewRow
+    stages: list[StageRow]
+    policy: InForce
+    calendar: Calendar
+
+
+async def explain(ctx: Ctx, review_id: UUID) -> Explained:
+    """One review with all that explains its days. Raises `Refusal` not-found."""
     async with ctx.read() as session:
         review = (await session.execute(one_review(ctx, review_id))).scalar_one_or_none()
         if review is None:
@@ -221,17 +234,19 @@ async def explain(ctx: Ctx, review_id: UUID) -> tuple[Review, list[StageRow], In
             await session.execute(select(StageRow).where(col(StageRow.review_id) == review_id))
         ).scalars()
         by_day = sorted(stages, key=lambda row: (row.on, ORDER[Stage(row.stage)]))
-        return review, by_day, await policy_in_force(session, review.administering_la)
+        policy = await policy_in_force(session, review.administering_la)
+        calendar = (await find(session, review.administering_la, review.urn)).calendar
+        return Explained(review, by_day, policy, calendar)
 
 
-def one_review(ctx: Ctx, review_id: UUID) -> Select[Review]:
+def one_review(ctx: Ctx, review_id: UUID) -> Select[ReviewRow]:
     """The review of this id, if the caller may see it."""
-    return select(Review).where(col(Review.id) == review_id, ctx.visible(Review))
+    return select(ReviewRow).where(col(ReviewRow.id) == review_id, ctx.visible(ReviewRow))
 
 
-def one_plan(ctx: Ctx, case_id: UUID) -> Select[Plan]:
+def one_plan(ctx: Ctx, case_id: UUID) -> Select[PlanRow]:
     """The plan of this case, if the caller may see it."""
-    return select(Plan).where(col(Plan.case_id) == case_id, ctx.visible(Plan))
+    return select(PlanRow).where(col(PlanRow.case_id) == case_id, ctx.visible(PlanRow))
 
 
 async def corrections_of(ctx: Ctx, review_id: UUID, paging: PageRequest) -> list[Any]:
@@ -289,14 +304,14 @@ async def caseloads(ctx: Ctx, paging: PageRequest) -> list[Any]:
 
 
 def _plans_per_officer(ctx: Ctx) -> Any:
-    columns = (col(Plan.responsible_la), col(Plan.officer))
-    running = (ctx.visible(Plan), col(Plan.ceased_on).is_(None))
+    columns = (col(PlanRow.responsible_la), col(PlanRow.officer))
+    running = (ctx.visible(PlanRow), col(PlanRow.ceased_on).is_(None))
     return select(*columns, func.count().label("plans")).where(*running).group_by(*columns).subquery("plans")
 
 
 def _reviews_per_officer(ctx: Ctx, today: date) -> Any:
-    columns = (col(Review.responsible_la), col(Review.officer))
-    due = col(Review.due_on)
+    columns = (col(ReviewRow.responsible_la), col(ReviewRow.officer))
+    due = col(ReviewRow.due_on)
     return (
         select(
             *columns,
@@ -304,7 +319,7 @@ def _reviews_per_officer(ctx: Ctx, today: date) -> Any:
             func.sum(case((due < today, 1), else_=0)).label("overdue"),
             func.sum(case((due.between(today, today + SOON), 1), else_=0)).label("due_in_30_days"),
         )
-        .where(ctx.visible(Review), col(Review.closed_on).is_(None))
+        .where(ctx.visible(ReviewRow), col(ReviewRow.closed_on).is_(None))
         .group_by(*columns)
         .subquery("reviews")
     )

@@ -48,14 +48,8 @@ class Routed(SQLModel):
 ROUTING = tuple(Routed.model_fields)
 
 
-class Plan(Base, Routed, table=True):
+class Plan(Routed):
     """What is known of a plan from the events of its case. `facts` is `ehcp_contracts.events.Facts` as JSON."""
-
-    __tablename__ = "plan"
-    __table_args__ = (
-        Index("ix_plan_officer", "responsible_la", "officer"),
-        Index("ix_plan_administering_la", "administering_la", **_where(KEPT_FOR_ANOTHER)),
-    )
 
     case_id: UUID = Field(primary_key=True)
     plan_first_made: date
@@ -69,33 +63,23 @@ class Plan(Base, Routed, table=True):
     updated_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Review(Base, Routed, table=True):
+class PlanRow(Base, Plan, table=True):
+    """A plan as stored; in hand (on a docket) it is a `Plan`, which costs a tenth of a row that watches itself."""
+
+    __tablename__ = "plan"
+    __table_args__ = (
+        Index("ix_plan_officer", "responsible_la", "officer"),
+        Index("ix_plan_administering_la", "administering_la", **_where(KEPT_FOR_ANOTHER)),
+    )
+
+
+class Review(Routed):
     """A review that a plan owes or owed, with its dates. Routing is repeated here so that a list reads one table.
 
     `counted_from` is the day its rule counts from; `closed_on` the business date on which it was concluded or
     withdrawn, empty while it is open. `dates` are the reckoned dates with rule, citation and text; `breaches` what
     the law calls a breach, with days late: both stay on record.
     """
-
-    __tablename__ = "review"
-    __table_args__ = (
-        CheckConstraint(f"status IN ({_STATUSES})", name="status_known"),
-        CheckConstraint(f"(status IN ({_OPEN})) = (closed_on IS NULL)", name="open_or_closed"),
-        CheckConstraint(
-            "status <> 'concluded' OR (outcome IS NOT NULL AND notified_on IS NOT NULL AND concluded_on IS NOT NULL)",
-            name="never_concluded_without_decision",
-        ),
-        Index("uq_review_one_open", "case_id", "kind", "due_on", unique=True, **_where(STILL_OPEN)),
-        Index("ix_review_responsible_open", "responsible_la", "due_on", "id", **_where(STILL_OPEN)),
-        Index("ix_review_responsible_la", "responsible_la", "due_on", "id"),
-        Index("ix_review_administering_la", "administering_la", "due_on", "id", **_where(KEPT_FOR_ANOTHER)),
-        Index("ix_review_urn", "urn", "due_on", "id"),
-        Index("ix_review_icb_open", "icb", "due_on", "id", **_where(STILL_OPEN)),
-        Index("ix_review_icb", "icb", "due_on", "id"),
-        Index("ix_review_social_care_team", "social_care_team", "due_on", "id"),
-        Index("ix_review_updated_at", "updated_at", "id"),
-        Index("ix_review_case_id", "case_id"),
-    )
 
     id: UUID = Field(primary_key=True)
     case_id: UUID = Field(foreign_key="plan.case_id")
@@ -138,6 +122,30 @@ class Review(Base, Routed, table=True):
     dates: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
     version: int = 1
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ReviewRow(Base, Review, table=True):
+    """A review as stored."""
+
+    __tablename__ = "review"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUSES})", name="status_known"),
+        CheckConstraint(f"(status IN ({_OPEN})) = (closed_on IS NULL)", name="open_or_closed"),
+        CheckConstraint(
+            "status <> 'concluded' OR (outcome IS NOT NULL AND notified_on IS NOT NULL AND concluded_on IS NOT NULL)",
+            name="never_concluded_without_decision",
+        ),
+        Index("uq_review_one_open", "case_id", "kind", "due_on", unique=True, **_where(STILL_OPEN)),
+        Index("ix_review_responsible_open", "responsible_la", "due_on", "id", **_where(STILL_OPEN)),
+        Index("ix_review_responsible_la", "responsible_la", "due_on", "id"),
+        Index("ix_review_administering_la", "administering_la", "due_on", "id", **_where(KEPT_FOR_ANOTHER)),
+        Index("ix_review_urn", "urn", "due_on", "id"),
+        Index("ix_review_icb_open", "icb", "due_on", "id", **_where(STILL_OPEN)),
+        Index("ix_review_icb", "icb", "due_on", "id"),
+        Index("ix_review_social_care_team", "social_care_team", "due_on", "id"),
+        Index("ix_review_updated_at", "updated_at", "id"),
+        Index("ix_review_case_id", "case_id"),
+    )
 
 
 class StageRow(Base, table=True):
@@ -195,3 +203,19 @@ class PolicyVersion(Base, table=True):
     effective_on: date
     who: str = Field(sa_type=String(200))
     at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CalendarRow(Base, table=True):
+    """When schools are open: a council's calendar (`urn` empty), and a school's own where it has one. Terms and closures
+    with first and last day included."""
+
+    __tablename__ = "calendar"
+
+    la_code: str = Field(primary_key=True, sa_type=String(3))
+    urn: str = Field(primary_key=True, sa_type=String(6))
+    terms: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closures: list[dict[str, Any]] = Field(default_factory=list, sa_type=json_type())
+    closed_days: list[str] = Field(default_factory=list, sa_type=json_type())
+    version: int
+    who: str = Field(sa_type=String(200))
+    updated_at: datetime = Field(sa_type=UtcDateTime)

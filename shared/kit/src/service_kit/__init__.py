@@ -12,6 +12,7 @@ from service_kit.ids import uuid7
 from service_kit.inbox import Defer, Received
 from service_kit.jobs import daily, every, forever
 from service_kit.outbox import Outgoing, publish, publish_all
+from service_kit.prepared import Prepared
 from service_kit.problems import Fault, Refusal
 from service_kit.service import Metric, Part, Running, Service
 from service_kit.settings import Settings
@@ -29,6 +30,7 @@ __all__ = [
     "Outgoing",
     "Part",
     "Predicate",
+    "Prepared",
     "Received",
     "Refusal",
     "Running",

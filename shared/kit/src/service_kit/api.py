@@ -229,6 +229,12 @@ def router(**options: Any) -> APIRouter:
     return APIRouter(route_class=StrictRoute, redirect_slashes=False, responses=answers, **options)
 
 
+def offer(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Add the routes of some routers to an app as they are. `include_router` would look for the route of each request
+    twice."""
+    app.router.routes.extend(route for one in routers for route in one.routes)
+
+
 # -- lines -------------------------------------------------------------------------------------------------
 
 

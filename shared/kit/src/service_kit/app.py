@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from service_kit import access, fitness, problems
-from service_kit.api import equip, router
+from service_kit.api import equip, offer, router
 from service_kit.context import Answered
 from service_kit.database import Unavailable
 from service_kit.problems import Refusal
@@ -40,11 +40,8 @@ def build_app(running: Running, parts: frozenset[Part]) -> FastAPI:
     equip(app, settings, running.keys)
     app.add_exception_handler(Answered, _answered)
     app.add_exception_handler(Unavailable, _unavailable)
-    app.include_router(_health(running))
     background_only = bool(parts) and "serve" not in parts
-    if not background_only:
-        for one in service.routers:
-            app.include_router(one)
+    offer(app, [_health(running), *(() if background_only else service.routers)])
     access.check_routes(app)
     return app
 

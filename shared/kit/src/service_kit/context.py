@@ -12,21 +12,23 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Table, and_, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Table, and_, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import Event
 from service_kit import access, outbox
 from service_kit.access import Caller
 from service_kit.clock import Clock
-from service_kit.database import Database, upsert
+from service_kit.database import Database, Transaction
 from service_kit.failpoints import failpoint
+from service_kit.prepared import Prepared
 from service_kit.problems import Refusal
 from service_kit.settings import Settings
 
@@ -64,16 +66,21 @@ def _rendered(model: BaseModel) -> bytes:
 
 
 class Tx:
-    """An open change: the session, what it publishes, and what it will answer."""
+    """An open change: its transaction, what it publishes, and what it will answer."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.fetch = transaction.fetch
         self.response: Response | None = None
         self.kept = b""
 
+    @property
+    def session(self) -> AsyncSession:
+        return self._transaction.session
+
     async def publish(self, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
         """Write an event to the outbox in this transaction; returns its id."""
-        return await outbox.publish(self.session, event, case=case, la=la, dataref=dataref)
+        return await outbox.publish(self._transaction, event, case=case, la=la, dataref=dataref)
 
     def answer(
         self,
@@ -141,20 +148,28 @@ class Context:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
-        """The transaction of a change. On a POST the block must give its answer with `Tx.answer`."""
+        """The transaction of a change. On a POST the block must give its answer with `Tx.answer`.
+
+        A repeated request runs again until its key is found taken (or until it is refused, because the first one had
+        its effect); then everything of it is undone, and the first answer is given.
+        """
         key = self._key()
         if key is None:
-            async with self.db.write() as session:
-                yield Tx(session)
+            async with self.db.transaction() as open:
+                yield Tx(open)
                 failpoint("api.before_commit")
         else:
-            async with self._only_one(key), self.db.write() as session:
+            async with self._only_one(key):
                 digest = await self._digest()
-                await self._replay(session, key, digest)
-                tx = Tx(session)
-                yield tx
-                await self._keep(tx, key, digest)
-                failpoint("api.before_commit")
+                try:
+                    async with self.db.transaction() as open:
+                        tx = Tx(open)
+                        yield tx
+                        await self._keep(tx, key, digest)
+                        failpoint("api.before_commit")
+                except Exception:
+                    await self._replay(key, digest)
+                    raise
         failpoint("api.after_commit_before_response")
 
     def _key(self) -> tuple[str, str] | None:
@@ -179,18 +194,16 @@ class Context:
         what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n".encode()
         return hashlib.sha256(what + await self.request.body()).digest()
 
-    async def _replay(self, session: AsyncSession, key: tuple[str, str], digest: bytes) -> None:
-        # Another replica may have the same key in hand: whoever has the lock goes first.
-        lock = int.from_bytes(hashlib.sha256("\n".join(key).encode()).digest()[:8], "big", signed=True)
-        query = _kept_answer(self.db.tables["idempotency"], self.db.is_sqlite)
-        found = (await session.execute(query, {"caller": key[0], "key": key[1], "lock": lock})).one()
-        if not found.mine:
-            raise _in_progress()
-        if found.digest is None:
+    async def _replay(self, key: tuple[str, str], digest: bytes) -> None:
+        """Raises `Answered` if the request was answered before, and `Refusal` if the key stands for another request."""
+        query = _kept_answer(self.db.tables["idempotency"])
+        found = await self.db.fetch(query, {"caller": key[0], "key": key[1]})
+        if not found:
             return
-        if found.digest != digest:
+        kept, status, headers, body = found[0]
+        if kept != digest:
             raise Refusal("idempotency-mismatch", "This Idempotency-Key was used for another request.")
-        raise Answered(Response(found.body, found.status, {**found.headers, "Idempotent-Replayed": "true"}))
+        raise Answered(Response(body, status, {**headers, "Idempotent-Replayed": "true"}))
 
     async def _keep(self, tx: Tx, key: tuple[str, str], digest: bytes) -> None:
         if tx.response is None:
@@ -205,13 +218,13 @@ class Context:
             "body": tx.kept,
             "answered_at": self.clock.now(),
         }
-        statement = upsert(tx.session, self.db.tables["idempotency"]).on_conflict_do_nothing()
-        # Committed by another replica between our look and our lock: its answer is the one that counts.
-        stored: Any = await tx.session.execute(statement, values)
-        if stored.rowcount == 0:
+        # Where another replica has the same request in hand, this waits for it to end.
+        keep = _keep_answer(self.db.tables["idempotency"], self.db.is_sqlite)
+        if not await tx.fetch(keep, values):
             raise _in_progress()
 
 
+@lru_cache(maxsize=1_000)
 def _whose(caller: Caller) -> str:
     """Whose key it is: the whole of the caller's rights, so that nobody who may see less (the same client for another
     school or council) is given a stored answer. A digest, as no part may be cut off."""
@@ -220,13 +233,16 @@ def _whose(caller: Caller) -> str:
 
 
 @cache
-def _kept_answer(table: Table, is_sqlite: bool) -> Any:
-    """One row: whether the key is ours (`mine`; SQLite has one writer anyway), and the answer kept for it, if any."""
-    mine = true() if is_sqlite else func.pg_try_advisory_xact_lock(bindparam("lock"))
-    ours = select(mine.label("mine")).subquery("ours")
+def _kept_answer(table: Table) -> Prepared:
     same = and_(table.c.caller == bindparam("caller"), table.c.key == bindparam("key"))
-    columns = (table.c.digest, table.c.status, table.c.headers, table.c.body)
-    return select(ours.c.mine, *columns).select_from(ours.outerjoin(table, same))
+    return Prepared(select(table.c.digest, table.c.status, table.c.headers, table.c.body).where(same))
+
+
+@cache
+def _keep_answer(table: Table, is_sqlite: bool) -> Prepared:
+    """Returns a row if the key was still free."""
+    insert = (sqlite if is_sqlite else postgresql).insert(table)
+    return Prepared(insert.on_conflict_do_nothing().returning(table.c.status), *table.c.keys())
 
 
 def _in_progress() -> Refusal:

@@ -14,29 +14,41 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlalchemy import Column, ColumnElement, MetaData, Table, any_, bindparam, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import (
+    DBAPIError,
+    DisconnectionError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service_kit.clock import Clock
+from service_kit.prepared import Prepared, Rows
 
 T = TypeVar("T")
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
 KEYS_PER_STATEMENT = 10_000  # the same for values of one column
-NOTIFY_AFTER = 0.002
+NOTIFY_PAUSE = 0.005  # seconds between two wake-ups of a relay in another process
+_NOTIFY = Prepared(select(func.pg_notify("outbox", "")))
+PATIENCE = 60.0
 OVERFLOW = 4  # connections beyond the pool, for a moment
-# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no connection left.
-AWAY = ("08", "57P", "53300")
+# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk).
+AWAY = ("08", "57P", "53")
 
 
 class Session(AsyncSession):
@@ -56,10 +68,10 @@ def is_outage(error: BaseException) -> bool:
         return True
     if isinstance(error, PoolTimeout | OSError):
         return True
-    cause = getattr(error, "orig", None)
+    cause = getattr(error, "orig", error)  # a prepared statement raises what the driver raised
     if isinstance(cause, sqlite3.OperationalError):  # which SQLite also raises for a mistake in a statement
         return any(word in str(cause) for word in ("locked", "busy", "disk", "unable to open", "readonly"))
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError | asyncpg.InterfaceError):
         return True
     return str(getattr(cause, "sqlstate", None) or "").startswith(AWAY)
 
@@ -76,7 +88,8 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+        if not connection.get_execution_options().get("begun"):
+            connection.exec_driver_sql("BEGIN")
 
 
 def _prepare_postgres(engine: AsyncEngine) -> None:
@@ -86,10 +99,75 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
         # would be three round trips before every transaction.
         if connection.driver_connection.is_closed():
             raise InvalidatePoolError
+        # Whoever had it could not end its transaction (cancelled during COMMIT): what would follow is not ours.
+        if connection.driver_connection.is_in_transaction():
+            raise DisconnectionError
+
+
+@asynccontextmanager
+async def _on_sqlite(driver: Any) -> AsyncIterator[None]:
+    """A deferred transaction that reads first would fail at once when another writer commits, whatever the busy
+    timeout."""
+    await driver.execute_fetchall("BEGIN IMMEDIATE")
+    try:
+        yield
+        await driver.commit()
+    except BaseException:
+        await driver.rollback()
+        raise
+
+
+@asynccontextmanager
+async def _on_postgres(driver: Any) -> AsyncIterator[None]:
+    transaction = driver.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        # SQLAlchemy closes a connection whose statement was cancelled; there is nothing left to roll back.
+        if not driver.is_closed():
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+class Transaction:
+    """An open transaction. `session` is SQLAlchemy's on the same connection; what knows its statements beforehand
+    does without and calls `fetch`."""
+
+    def __init__(self, db: Database, pooled: PoolProxiedConnection) -> None:
+        self.published = False  # whether the relay has something to do after the commit
+        self.dialect = db.engine.dialect
+        self.info: dict[str, Any] = {
+            "source": db.source,
+            "topic": db.topic,
+            "clock": db.clock,
+            "tables": db.tables,
+            "public_url": db.public_url,
+            "transaction": self,
+        }
+        self._db, self._pooled = db, pooled
+
+    async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
+        """The rows of a statement, straight from the driver."""
+        return await statement.fetch(self._pooled.driver_connection, self.dialect, values)
+
+    @cached_property
+    def session(self) -> AsyncSession:
+        return self._db.session(self._pooled, self.info)
+
+    async def flush(self) -> None:
+        """Send what the session, if there is one, still holds."""
+        if "session" in self.__dict__:
+            await self.session.flush()
+
+    async def close(self) -> None:
+        if "session" in self.__dict__:
+            await self.session.close()
 
 
 class Database:
-    """Reads and writes of one service.
+    """Reads and writes of one service. `patience` is how long PostgreSQL may take to answer a statement, in seconds.
 
     `on_publish` callbacks run after a commit that wrote to the outbox (the relay's wake-up). Raises `Unavailable`
     when the database cannot be reached.
@@ -104,6 +182,7 @@ class Database:
         topic: str | None = None,
         clock: Clock | None = None,
         pool: int = 8,
+        patience: float = PATIENCE,
         public_url: str = "",
     ) -> None:
         self.url = make_url(url)
@@ -116,28 +195,42 @@ class Database:
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
-            options["connect_args"] = {"timeout": 5, "command_timeout": 60}
+            options["connect_args"] = {"timeout": 5, "command_timeout": patience}
         # An error text of SQLAlchemy must never carry a name into a log.
-        self.engine = create_async_engine(self.url, hide_parameters=True, **options)
+        # Whoever opens a transaction ends it, so none is rolled back on the way into the pool.
+        self.engine = create_async_engine(
+            self.url, hide_parameters=True, pool_reset_on_return=None, **options
+        )
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
-            reading, writing = self.engine, self.engine.execution_options(begin="BEGIN IMMEDIATE")
+            self._begun = _on_sqlite
+            reading, self._writing = self.engine, self.engine.execution_options(begun=True)
         else:
             _prepare_postgres(self.engine)
-            # Reads in autocommit save BEGIN and ROLLBACK, a third of their cost.
-            reading, writing = self.engine.execution_options(isolation_level="AUTOCOMMIT"), self.engine
-        self._readers = async_sessionmaker(reading, class_=Session, expire_on_commit=False)
-        self._writers = async_sessionmaker(writing, class_=Session, expire_on_commit=False)
+            self._begun = _on_postgres
+            # Reads in autocommit save BEGIN and ROLLBACK, a third of their cost; a write begins on the driver.
+            reading = self._writing = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = async_sessionmaker(reading, class_=Session, expire_on_commit=False)
         # SQLite has one writer; queueing here is fair, its busy handler is not.
-        self._turn = asyncio.Lock()
-        self._notifying: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock() if self.is_sqlite else contextlib.nullcontext()
+        self._untold, self._telling = False, None  # type: tuple[bool, asyncio.Task[None] | None]
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session for reading; nothing it does is kept."""
         try:
-            async with self._readers() as session:
+            async with self._sessions() as session:
                 yield session
+        except Exception as error:
+            if is_outage(error):
+                raise Unavailable from error
+            raise
+
+    async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
+        """The rows of one reading statement, straight from the driver."""
+        try:
+            async with self._pooled() as pooled:
+                return await statement.fetch(pooled.driver_connection, self.engine.dialect, values)
         except Exception as error:
             if is_outage(error):
                 raise Unavailable from error
@@ -145,48 +238,64 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """A transaction: committed when the block ends, rolled back when it raises."""
+        """A transaction as a session: committed when the block ends, rolled back when it raises."""
+        async with self.transaction() as tx:
+            yield tx.session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """The same, without a session until one is asked for. The transaction is begun and ended on the driver itself."""
         try:
-            async with self._one_writer(), self._writers() as session:
-                session.info.update(
-                    source=self.source,
-                    topic=self.topic,
-                    clock=self.clock,
-                    tables=self.tables,
-                    public_url=self.public_url,
-                )
-                async with session.begin():
-                    yield session
+            async with self._turn, self._pooled() as pooled:
+                driver: Any = pooled.driver_connection
+                tx = Transaction(self, pooled)
+                try:
+                    async with self._begun(driver):
+                        yield tx
+                        await tx.flush()
+                finally:
+                    await tx.close()
         except Exception as error:
             if is_outage(error):
                 raise Unavailable from error
             raise
-        if session.info.get("published"):
+        if tx.published:
             self._wake_relay()
+
+    @asynccontextmanager
+    async def _pooled(self) -> AsyncIterator[PoolProxiedConnection]:
+        """A connection of the pool, without what SQLAlchemy builds around one."""
+        pooled = await self.engine.raw_connection()
+        try:
+            yield pooled
+        finally:
+            await greenlet_spawn(pooled.close)
+
+    def session(self, pooled: PoolProxiedConnection, info: dict[str, Any]) -> AsyncSession:
+        """A session on a connection whose transaction is already open."""
+        connection = AsyncConnection(self._writing, Connection(self._writing.sync_engine, pooled))
+        return self._sessions(bind=connection, info=info)
 
     def _wake_relay(self) -> None:
         """Wake the relay in this process, or the one in another process of a PostgreSQL service. A lost wake-up costs
         only the relay's poll, so nobody waits for it."""
         for wake in self.on_publish:
             wake()
-        if not (self.is_sqlite or self.on_publish or self._notifying):
-            self._notifying = asyncio.create_task(self._notify())
-
-    async def _notify(self) -> None:
-        # A NOTIFY inside every transaction would make commits wait for one another: one for all of some milliseconds.
-        await asyncio.sleep(NOTIFY_AFTER)
-        self._notifying = None
-        with contextlib.suppress(Exception):
-            async with self._readers() as session:
-                await session.execute(text("SELECT pg_notify('outbox', '')"))
-
-    @asynccontextmanager
-    async def _one_writer(self) -> AsyncIterator[None]:
-        if not self.is_sqlite:
-            yield
+        if self.is_sqlite or self.on_publish:
             return
-        async with self._turn:
-            yield
+        self._untold = True
+        if not self._telling:
+            self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        # A NOTIFY inside every transaction would make commits wait for one another: the first write is told of at
+        # once, those of the next milliseconds together.
+        while self._untold:
+            self._untold = False
+            with contextlib.suppress(Exception):
+                await self.fetch(_NOTIFY, {})
+            await asyncio.sleep(NOTIFY_PAUSE)
+        self._telling = None
 
     @asynccontextmanager
     async def leader(
@@ -258,7 +367,7 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
     `.on_conflict_…` and `.returning` as with `upsert`."""
     if dialect != "postgresql":
         return sqlite.insert(table)
-    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type, dimensions=1)) for name in names]
     columns = [Column(name, table.c[name].type) for name in names]
     given = (
         func.unnest(*arrays).table_valued(*columns, with_ordinality="nth_row").render_derived(name="given")
@@ -267,11 +376,37 @@ def insert_many(table: Table, dialect: str, *names: str) -> Any:
     return postgresql.insert(table).from_select(list(names), rows)
 
 
-def many(session: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> Any:
+@cache
+def put_many(table: Table, dialect: str) -> Any:
+    """An `insert_many` of whole rows, each in the place of the one with its key if there is one."""
+    statement = insert_many(table, dialect, *table.columns.keys())
+    rest = {
+        name: statement.excluded[name] for name, column in table.columns.items() if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+
+def many(session: AsyncSession | Transaction, rows: Sequence[Mapping[str, Any]]) -> Any:
     """The parameters of an `insert_many` statement."""
     if dialect_of(session) != "postgresql":
         return list(rows)
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+async def insert_all(
+    tx: AsyncSession | Transaction, statement: Any, rows: Sequence[Mapping[str, Any]]
+) -> Rows:
+    """Execute an `insert_many` statement, straight where it is one statement; what it returns, if anything."""
+    straight: Transaction = tx.info["transaction"]
+    if straight.dialect.name == "postgresql":
+        return await straight.fetch(_prepared(statement), many(straight, rows))
+    if len(rows) == 1:
+        return await straight.fetch(_prepared(statement, *rows[0]), rows[0])
+    result: Any = await straight.session.execute(statement, list(rows))
+    return result.all() if result.returns_rows else []
+
+
+_prepared = cache(Prepared)  # of statements that are themselves kept
 
 
 def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnElement[bool]:
@@ -281,8 +416,10 @@ def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnEl
     return column == any_(bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))  # type: ignore[no-any-return]
 
 
-def dialect_of(session: AsyncSession) -> str:
+def dialect_of(session: AsyncSession | Transaction) -> str:
     """The database behind a session, `postgresql` or `sqlite`."""
+    if isinstance(session, Transaction):
+        return session.dialect.name
     return session.get_bind().dialect.name
 
 

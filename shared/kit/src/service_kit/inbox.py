@@ -37,6 +37,7 @@ from service_kit.database import (
     in_chunks,
     insert_many,
     many,
+    put_many,
     upsert,
 )
 from service_kit.failpoints import failpoint
@@ -352,7 +353,7 @@ class Inbox:
             raise _Again
         newest = {(row["source"], row["subject"]): row["sequence"] for row in rows}
         values = [{"source": s, "subject": c, "sequence": n} for (s, c), n in sorted(newest.items())]
-        await tx.execute(_note_newest(self._last, dialect), many(tx, values))
+        await tx.execute(put_many(self._last, dialect), many(tx, values))
 
     async def _react(self, tx: AsyncSession, items: Sequence[_Item]) -> None:
         received = [
@@ -506,14 +507,6 @@ class Inbox:
 @cache
 def _note_received(table: Table, dialect: str, *names: str) -> Any:
     return insert_many(table, dialect, *names).on_conflict_do_nothing().returning(table.c.event_id)
-
-
-@cache
-def _note_newest(table: Table, dialect: str) -> Any:
-    statement = insert_many(table, dialect, "source", "subject", "sequence")
-    return statement.on_conflict_do_update(
-        index_elements=["source", "subject"], set_={"sequence": statement.excluded.sequence}
-    )
 
 
 def _read(record: Record) -> _Item:

@@ -7,6 +7,7 @@ only. The correlation id is the trace id of a W3C traceparent; it lives in a con
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -19,15 +20,12 @@ from contextvars import ContextVar
 from datetime import date
 from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 from uuid import UUID
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-if TYPE_CHECKING:
-    pass
 
 # -- correlation -------------------------------------------------------------------------------------------
 
@@ -163,12 +161,11 @@ def _correlate(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMa
 def _foreign(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A line of another library: filled in if that library is known to be discreet, else the template
     alone."""
-    record: logging.LogRecord | None = entry.get("_record")
-    if record is not None:
-        trusted = record.name.split(".")[0] in _TRUSTED
-        if not trusted:  # asyncio, for one, writes values into the lines that follow the first
-            entry["event"] = str(record.msg).partition("\n")[0]
-        entry["logger"] = record.name
+    record: logging.LogRecord = entry["_record"]
+    trusted = record.name.split(".")[0] in _TRUSTED
+    if not trusted:  # asyncio, for one, writes values into the lines that follow the first
+        entry["event"] = str(record.msg).partition("\n")[0]
+    entry["logger"] = record.name
     return entry
 
 
@@ -186,26 +183,30 @@ def configure(
 
     `console` chooses the form for people; the default is one JSON object per line.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
+    target = stream or sys.stdout
+    first: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _correlate,
         lambda _, __, entry: {"service": service} | dict(entry),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(ensure_ascii=True)
+    last: list[structlog.typing.Processor] = [
+        _exception,
+        _allow,
+        structlog.dev.ConsoleRenderer() if console else _one_line,
+    ]
+    # Our own lines are written at once; those of other libraries come through their logging.
+    structlog.configure(
+        processors=[*first, *last],
+        logger_factory=structlog.WriteLoggerFactory(target),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                _foreign_only,
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _exception,
-                _allow,
-                renderer,
-            ],
+            foreign_pre_chain=first,
+            processors=[_foreign, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()
@@ -216,22 +217,16 @@ def configure(
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
 
 
-def _foreign_only(logger: object, name: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return entry if entry.get("_from_structlog") else _foreign(logger, name, entry)
+def _one_line(_: object, __: str, entry: MutableMapping[str, Any]) -> str:
+    return json.dumps(entry)
 
 
-def logger() -> structlog.stdlib.BoundLogger:
+def logger() -> structlog.typing.FilteringBoundLogger:
     """The log of this process: `logger().info("relay-standby", service=…)`. Event names are constants,
     never data."""
-    log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("ehcp")
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log
 
 

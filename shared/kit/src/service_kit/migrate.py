@@ -13,9 +13,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, event, text
 
 from service_kit.database import Database, file_lock
+from service_kit.failpoints import failpoint
 
 
 def _config(package: str, metadata: MetaData, connection: Connection | None = None) -> Config:
@@ -53,8 +54,13 @@ async def _alone(db: Database) -> AsyncIterator[None]:
 
 
 async def upgrade(db: Database, package: str, metadata: MetaData, to: str = "head") -> None:
-    """Bring the database to a revision. Safe to run again and by two processes at once."""
-    await _on(db, lambda connection: command.upgrade(_config(package, metadata, connection), to))
+    """Bring the database to a revision. Safe to run again, also after a crash, and by two processes at once."""
+
+    def work(connection: Connection) -> None:
+        event.listen(connection, "after_cursor_execute", lambda *_: failpoint("migrate.mid"))
+        command.upgrade(_config(package, metadata, connection), to)
+
+    await _on(db, work)
 
 
 async def downgrade(db: Database, package: str, metadata: MetaData, to: str) -> None:

@@ -19,9 +19,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import MAX_EVENT_BYTES, Envelope
 from ehcp_contracts.events import Event
-from service_kit.database import dialect_of, in_chunks, insert_many, many
+from service_kit.database import Transaction, dialect_of, in_chunks, insert_all, insert_many
 from service_kit.ids import uuid7
 from service_kit.logs import traceparent
+
+Open = AsyncSession | Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,13 @@ class Outgoing:
     traceparent: str | None = None
 
 
-async def publish(tx: AsyncSession, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
+async def publish(tx: Open, event: Event, *, case: UUID, la: str, dataref: str | None = None) -> UUID:
     """Write one event to the outbox in the transaction `tx`; returns its id."""
     (event_id,) = await publish_all(tx, [Outgoing(event, case, la, dataref)])
     return event_id
 
 
-async def publish_all(tx: AsyncSession, items: Sequence[Outgoing]) -> list[UUID]:
+async def publish_all(tx: Open, items: Sequence[Outgoing]) -> list[UUID]:
     """Write many events in their order, with one statement per table and some hundred rows; returns their ids.
 
     Raises ValueError for an event over 16 KiB, or of a topic that is not this service's own.
@@ -54,23 +56,23 @@ async def publish_all(tx: AsyncSession, items: Sequence[Outgoing]) -> list[UUID]
     rows = [_row(tx, item, numbers, now) for item in items]
     statement = insert_many(tables["outbox"], dialect_of(tx), *rows[0])
     for chunk in in_chunks(rows):
-        await tx.execute(statement, many(tx, chunk))
-    tx.info["published"] = True
+        await insert_all(tx, statement, chunk)
+    tx.info["transaction"].published = True
     return [row["event_id"] for row in rows]
 
 
-def _tables(tx: AsyncSession) -> dict[str, Table]:
+def _tables(tx: Open) -> dict[str, Table]:
     return dict(tx.info["tables"])
 
 
-async def _next_sequences(tx: AsyncSession, table: Table, counts: Counter[str]) -> dict[str, int]:
+async def _next_sequences(tx: Open, table: Table, counts: Counter[str]) -> dict[str, int]:
     """Reserve `counts` numbers per subject; returns the last one used so far. Sorted, so that two writers of the same
     cases cannot wait for each other."""
     before: dict[str, int] = {}
     statement = _reserve(table, dialect_of(tx))
     for chunk in in_chunks(sorted(counts.items())):
         wanted = [{"subject": subject, "last": number} for subject, number in chunk]
-        for subject, last in (await tx.execute(statement, many(tx, wanted))).all():
+        for subject, last in await insert_all(tx, statement, wanted):
             before[subject] = last - counts[subject]
     return before
 
@@ -83,7 +85,7 @@ def _reserve(table: Table, dialect: str) -> Any:
     ).returning(table.c.subject, table.c.last)
 
 
-def _row(tx: AsyncSession, item: Outgoing, numbers: dict[str, int], now: datetime) -> dict[str, Any]:
+def _row(tx: Open, item: Outgoing, numbers: dict[str, int], now: datetime) -> dict[str, Any]:
     subject = str(item.case)
     if item.event.topic != tx.info["topic"]:
         raise ValueError(f"{item.event.wire_type} is not sent by {tx.info['source']}")

@@ -72,6 +72,8 @@ POLICY: dict[str, dict[str, Predicate]] = {
     # what a council settles for itself
     "policies.read": _STAFF,
     "policies.change": _MANAGER,
+    "calendars.read": _STAFF,
+    "calendars.change": _STAFF,
     # partners, subscriptions, deliveries
     "partners.create": _STAFF,
     "partners.list": _STAFF,

@@ -49,9 +49,15 @@ async def make(body: Thing, ctx: Ctx) -> Response:
         )
         if body.size == 13:
             raise Refusal("conflict", "Not thirteen.")
+        if body.size == 50 and await _how_many(tx, 50) > 1:
+            raise Refusal("conflict", "There is one already.")
         kept = ThingView(id=id, size=0) if body.size == 99 else None
         view = ThingView(id=id, size=body.size)
         return tx.answer(201, view, etag=1, location=f"/v1/cases/{id}", stored=kept)
+
+
+async def _how_many(tx: Tx, size: int) -> int:
+    return len((await tx.session.execute(select(things.c.id).where(things.c.size == size))).all())
 
 
 @routes.put("/v1/cases/{id}", response_model=ThingView, dependencies=[allow("cases.change-placement")])
@@ -136,6 +142,18 @@ async def test_f02_a_repeated_request_gets_the_same_answer_and_has_no_second_eff
     assert len(await app.sent()) == 1
 
 
+async def test_f02_a_request_that_its_own_effect_would_now_refuse_gets_its_first_answer_again(
+    app: Harness,
+) -> None:
+    officer, key = app.as_("officer"), {"Idempotency-Key": "k1"}
+    first = await officer.post("/v1/cases", json={"size": 50}, headers=key)
+    again = await officer.post("/v1/cases", json={"size": 50}, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert (await officer.post("/v1/cases", json={"size": 50})).status_code == 409
+    assert len(await app.sent()) == 1
+
+
 async def test_what_may_be_shown_once_only_is_left_out_of_the_stored_answer(app: Harness) -> None:
     officer, key = app.as_("officer"), {"Idempotency-Key": "k1"}
     first = await officer.post("/v1/cases", json={"size": 99}, headers=key)
@@ -204,14 +222,14 @@ async def test_a_change_needs_the_version_last_read(app: Harness) -> None:
 async def test_b06_a_commit_that_fails_is_never_answered_with_success(
     app: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqlalchemy.ext.asyncio import AsyncSessionTransaction
-
-    async def broken(*_: object) -> None:
+    async def broken(_: object) -> None:
         raise ConnectionError("lost during COMMIT")
 
+    officer, key = app.as_("officer"), {"Idempotency-Key": "k1"}
     with monkeypatch.context() as patch:
-        patch.setattr(AsyncSessionTransaction, "commit", broken)
-        patch.setattr(AsyncSessionTransaction, "__aexit__", lambda self, *_: broken())
-        answer = await app.as_("officer").post("/v1/cases", json={"size": 7})
+        patch.setattr("aiosqlite.Connection.commit", broken)
+        answer = await officer.post("/v1/cases", json={"size": 7}, headers=key)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
+    assert (await officer.post("/v1/cases", json={"size": 7}, headers=key)).status_code == 201
+    assert len(await app.sent()) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ehcp_contracts.events import Phase, ReviewKind
@@ -45,7 +45,7 @@ class Reckoned:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Owed:
     """A review that a plan owes: its kind, its dates and the rule they stand on.
 
@@ -61,6 +61,11 @@ class Owed:
     citation: str
     counts_as_statutory: bool
     dates: tuple[Reckoned, ...]
+
+    @cached_property
+    def dates_as_json(self) -> tuple[dict[str, Any], ...]:
+        """`dates` as stored, put into words once for all the plans that owe the same."""
+        return tuple(day.to_json() for day in self.dates)
 
 
 @lru_cache(maxsize=8192)

@@ -36,7 +36,7 @@ _BY_DATE = {
 
 def setting_behind(kind: str, name: str) -> str | None:
     """The setting that a reckoned date of a review hangs on, if it is a council's policy and not law alone."""
-    if kind == ReviewKind.UNDER5_INTERIM and name in ("due_on", "latest_meeting_on"):
+    if kind == ReviewKind.UNDER5_INTERIM and name in ("due_on", "latest_meeting_on", "plan_meeting_by"):
         return "under5_interval_months"
     return _BY_DATE.get(name)
 
