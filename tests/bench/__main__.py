@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
 import sys
 import time
 import traceback
 
+import uvloop
 from rich.console import Console
 from tests.bench.machine import Machine
 from tests.bench.measure import Row
@@ -47,7 +47,7 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> int:
-    """Measure and print. The exit code says only whether everything could be measured: nothing here is a test."""
+    """Measure and print, on the event loop on which services are served. The exit code says only whether everything could be measured: nothing here is a test."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument(
         "--only", nargs="+", choices=BENCHES, default=list(BENCHES), metavar="NAME", help=", ".join(BENCHES)
@@ -56,7 +56,7 @@ def main() -> int:
     configure("bench", level="CRITICAL")
     run = OpenRun()
     try:
-        rows = asyncio.run(measured(Machine(run), names))
+        rows = uvloop.run(measured(Machine(run), names))
         used = run.all_used()
     finally:
         run.close()

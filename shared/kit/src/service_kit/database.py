@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -40,6 +40,7 @@ from service_kit.clock import Clock
 from service_kit.prepared import Prepared, Rows
 
 T = TypeVar("T")
+Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[Rows]]
 # SQLite refuses more than 32,766 parameters in a statement; this many rows of our widest table stay below it.
 ROWS_PER_STATEMENT = 500
 KEYS_PER_STATEMENT = 10_000  # the same for values of one column
@@ -308,27 +309,26 @@ class Database:
     @asynccontextmanager
     async def leader(
         self, role: str, woken: Callable[[], None], *, poll: float = 1.0
-    ) -> AsyncIterator[Callable[[], Any]]:
+    ) -> AsyncIterator[Fetch]:
         """Wait until this process is the only one in `role` on this database; hold it until the block ends or the
-        process dies. Yields a coroutine function that raises when the lead was lost. `woken` is called when another
-        process of a PostgreSQL service has written to the outbox."""
+        process dies. Yields a `fetch` that fails once the lead is lost, for on PostgreSQL it is the same connection that
+        holds it. `woken` is called when another process of a PostgreSQL service has written to the outbox."""
         if self.is_sqlite:
-            async with file_lock(Path(f"{self.url.database}.{role}.lock"), poll) as check:
-                yield check
+            async with file_lock(Path(f"{self.url.database}.{role}.lock"), poll):
+                yield self.fetch
             return
         key = int.from_bytes(hashlib.sha256(role.encode()).digest()[:8], "big", signed=True)
         async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
                 await asyncio.sleep(poll)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
 
-            async def still_leading() -> None:
-                await connection.execute(text("SELECT 1"))
+            async def fetch(statement: Prepared, values: Mapping[str, Any]) -> Rows:
+                return await statement.fetch(driver, self.engine.dialect, values)
 
-            raw = await connection.get_raw_connection()
-            assert raw.driver_connection is not None
-            await raw.driver_connection.add_listener("outbox", lambda *_: woken())
+            await driver.add_listener("outbox", lambda *_: woken())
             try:
-                yield still_leading
+                yield fetch
             finally:
                 # An advisory lock belongs to the connection: never give one that holds it back to the pool.
                 await connection.invalidate()
@@ -338,7 +338,7 @@ class Database:
 
 
 @asynccontextmanager
-async def file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]:
+async def file_lock(path: Path, poll: float) -> AsyncIterator[None]:
     """Wait for the lock on a file and hold it until the block ends or the process dies; `poll` in seconds."""
     with path.open("a") as handle:
         while True:
@@ -347,11 +347,7 @@ async def file_lock(path: Path, poll: float) -> AsyncIterator[Callable[[], Any]]
                 break
             except BlockingIOError:
                 await asyncio.sleep(poll)
-
-        async def still_leading() -> None:
-            """A lock on an open file is held until it is closed."""
-
-        yield still_leading
+        yield
 
 
 async def instant(session: AsyncSession, clock: Clock) -> datetime:

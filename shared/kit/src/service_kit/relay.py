@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +17,9 @@ import structlog
 from sqlalchemy import ColumnElement, Table, func, select, update
 
 from service_kit.bus.port import Bus, BusAway, Message
-from service_kit.database import KEYS_PER_STATEMENT, Database, among, in_chunks, instant
+from service_kit.database import KEYS_PER_STATEMENT, Database, Fetch, among, in_chunks, instant
 from service_kit.failpoints import failpoint
+from service_kit.prepared import Prepared, Rows
 
 log = structlog.get_logger(__name__)
 BATCH = 1000
@@ -33,6 +33,10 @@ class Relay:
     def __init__(self, db: Database, bus: Bus, outbox: Table, *, poll: float = 0.2) -> None:
         self.db, self.bus, self.outbox, self.poll = db, bus, outbox, poll
         self._woken = asyncio.Event()
+        columns = outbox.c
+        query = select(columns.position, columns.topic, columns.subject, columns.body)
+        oldest = query.where(self._is_waiting()).order_by(columns.position).limit(BATCH)
+        self._waiting = Prepared(oldest)
         self.leading = False
         db.on_publish.append(self.wake)
 
@@ -42,28 +46,30 @@ class Relay:
     async def run(self) -> None:
         """Send for ever, as the only relay of this database. Raises when the bus does not answer within the deadline:
         an idempotent producer may never return, so the process must be ended and started anew."""
-        async with self.db.leader("relay", self.wake) as still_leading:
+        async with self.db.leader("relay", self.wake) as fetch:
             self.leading = True
             try:
                 while True:
-                    await still_leading()
                     self._woken.clear()
-                    if await self.drain() == 0:
-                        with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._woken.wait(), self.poll)
+                    await self.drain(fetch)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._woken.wait(), self.poll)
             finally:
                 self.leading = False
 
-    async def drain(self) -> int:
-        """Send all that is unpublished and not held; returns how many rows were sent."""
-        sent = 0
-        while rows := await self._unpublished():
+    async def drain(self, fetch: Fetch | None = None) -> int:
+        """Send all that is unpublished and not held; returns how many rows were sent. A relay that runs reads with the
+        `fetch` of its lead, so that one that has lost it sends nothing more."""
+        sent, rows = 0, await self._unpublished(fetch)
+        while rows:
             failpoint("relay.after_read")
             done, held = await self._send(rows)
             failpoint("relay.after_send_before_mark")
             await self._mark(done, held)
             failpoint("relay.after_mark")
             sent += len(done)
+            # Fewer than asked for: that was all, and what has come since wakes the relay.
+            rows = await self._unpublished(fetch) if len(rows) == BATCH else ()
         return sent
 
     async def republish(self, since: datetime) -> int:
@@ -120,22 +126,15 @@ class Relay:
         stuck = select(self.outbox.c.subject).where(self._is_held())
         return self.outbox.c.published_at.is_(None) & self.outbox.c.subject.not_in(stuck)
 
-    async def _unpublished(self) -> Sequence[Any]:
-        columns = self.outbox.c
-        query = (
-            select(columns.position, columns.topic, columns.subject, columns.body)
-            .where(self._is_waiting())
-            .order_by(columns.position)
-            .limit(BATCH)
-        )
-        async with self.db.read() as session:
-            return (await session.execute(query)).all()
+    async def _unpublished(self, fetch: Fetch | None = None) -> Rows:
+        return await (fetch or self.db.fetch)(self._waiting, {})
 
-    async def _send(self, rows: Sequence[Any]) -> tuple[list[int], dict[int, str]]:
+    async def _send(self, rows: Rows) -> tuple[list[int], dict[int, str]]:
         async with asyncio.timeout(SEND_DEADLINE):
-            refusals = await self.bus.publish([Message(row.topic, row.subject, row.body) for row in rows])
-        done = [row.position for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
-        held = {row.position: refusal for row, refusal in zip(rows, refusals, strict=True) if refusal}
+            refusals = await self.bus.publish([Message(*message) for _, *message in rows])
+        answers = [(position, refusal) for (position, *_), refusal in zip(rows, refusals, strict=True)]
+        done = [position for position, refusal in answers if refusal is None]
+        held = {position: refusal for position, refusal in answers if refusal}
         return done, held
 
     async def _mark(self, done: list[int], held: dict[int, str]) -> None:
