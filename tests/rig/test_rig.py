@@ -165,8 +165,19 @@ def _inner(tmp_path: Path, source: str, *arguments: str, **settings: str) -> sub
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment |= {"REPORT": str(tmp_path / "report"), "PYTHONPATH": str(ROOT)} | settings
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_hears_ctrl_c,
     )
+
+
+def _hears_ctrl_c() -> None:
+    """A shell lets what it starts in the background ignore it, and so would this run's own children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _report(tmp_path: Path) -> list[str]:

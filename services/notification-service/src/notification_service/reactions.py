@@ -58,8 +58,6 @@ from service_kit.database import in_chunks, instant, upsert
 from service_kit.ids import uuid7
 from service_kit.inbox import Defer, Received
 
-REVIEW_TYPES = OPEN_REVIEW | CLOSES_REVIEW
-
 
 @dataclass(frozen=True, slots=True)
 class Stand:
