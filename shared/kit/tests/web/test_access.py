@@ -70,7 +70,12 @@ BY_ROLE: dict[str, set[str]] = {
         *("clock.read", "clock.move"),
     },
     "auditor": set(),
-} | {role: set(POLICY) - {"cases.push", "cases.push-batch", "events.feed"} for role in STAFF}
+} | {
+    role: set(POLICY)
+    - {"cases.push", "cases.push-batch", "events.feed"}
+    - (set() if role == "manager" else {"policies.change"})
+    for role in STAFF
+}
 
 OWN = {
     **dict.fromkeys((*STAFF, "board", "reporting"), Predicate.own_la),
