@@ -1,4 +1,5 @@
-"""`make chaos`: `python -m tests.chaos [--short] [--planted]`, with ROUNDS= and SEED= from the environment."""
+"""`make chaos`: `python -m tests.chaos [--short] [--acts NAME:SECONDS,...] [--planted]`, with ROUNDS=, SEED= and PLANTED= from
+the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tests.rig.run import OpenRun
 
 from . import planted
-from .run import LONG, SHORT, Plan, Report, run
+from .nemesis import ACTS
+from .run import LONG, SHORT, Act, Plan, Report, run
 from .stage import NoKafka
 
 
@@ -23,6 +25,7 @@ def main() -> int:
     """Run, print, and return 1 if any promise was not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").strip())
     parser.add_argument("--short", action="store_true", help="the two minutes that are part of `make test`")
+    parser.add_argument("--acts", help=f"only these, such as kill:20,loss:10; there are {', '.join(ACTS)}")
     parser.add_argument("--planted", action="store_true", help="show that planted bugs are caught")
     parser.add_argument("--keep", type=Path, help="where journals and logs are kept")
     arguments = parser.parse_args()
@@ -30,6 +33,8 @@ def main() -> int:
         return planted.main()
     seed = int(os.environ.get("SEED") or secrets.randbelow(1_000_000))
     plan = SHORT if arguments.short else replace(LONG, rounds=int(os.environ.get("ROUNDS") or 1))
+    if arguments.acts:
+        plan = replace(plan, acts=_acts(arguments.acts))
     where = OpenRun()
     directory = arguments.keep or Path(tempfile.mkdtemp(prefix="ehcp-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
@@ -44,6 +49,11 @@ def main() -> int:
     if report.violations:
         print(f"journals and logs: {directory}")
     return 1 if report.violations else 0
+
+
+def _acts(text: str) -> tuple[Act, ...]:
+    pairs = (item.partition(":") for item in text.split(","))
+    return tuple((name, float(seconds or 0)) for name, _, seconds in pairs)
 
 
 def _with_progress(where: OpenRun, directory: Path, plan: Plan, seed: int) -> Report:

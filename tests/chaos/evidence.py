@@ -75,9 +75,9 @@ class Parked(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """A time in which the broker could not be reached, or not well. `sent` and `heard` are how long after its end it took
-    until what had been written before was sent, and had reached all who listen; None if it never was. At most `within`
-    seconds are promised for the sending."""
+    """A time in which the broker could not be reached, or not well. How long after its end everything that had been written
+    before was `sent`, and something written meanwhile had been `heard` by each who listens; None if it never was. At most
+    `within` seconds are promised for the sending."""
 
     what: str
     began: float
@@ -248,20 +248,22 @@ async def unsent(databases: Mapping[str, str], until: float) -> int:
     return sum([await count(databases[service], query) for service in SENDING])
 
 
-async def unheard(
+async def deaf(
     databases: Mapping[str, str], listens: Mapping[str, Sequence[str]], since: float, until: float
-) -> int:
-    """How many events written in a time have not reached one who listens; an event counts for each."""
+) -> list[str]:
+    """Who has heard nothing of what was written for him in a time."""
     query = (
         f"SELECT event_id, topic FROM outbox WHERE written_at >= to_timestamp({since}) "
         f"AND written_at <= to_timestamp({until})"
     )
     written = [tuple(row) for service in SENDING for row in await rows(databases[service], query)]
-    left = 0
+    found = []
     for service, topics in listens.items():
         owed = {event_id for event_id, topic in written if topic in topics}
-        left += len(owed - {row[0] for row in await rows(databases[service], "SELECT event_id FROM inbox")})
-    return left
+        heard = {row[0] for row in await rows(databases[service], "SELECT event_id FROM inbox")}
+        if owed and not owed & heard:
+            found.append(service)
+    return found
 
 
 # -- what has left case-service ---------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from confluent_kafka import KafkaException
 
 from . import log, strays
-from .evidence import Outage, unheard, unsent
+from .evidence import Outage, deaf, unsent
 from .stage import LISTENS, NAMES, PREFIX, TOPICS, Part, Stage
 
 FAILPOINTS: Mapping[str, str] = {
@@ -233,8 +233,8 @@ class Nemesis:
 
     @asynccontextmanager
     async def _outage(self, what: str, within: float = SENT_WITHIN) -> AsyncIterator[None]:
-        """The block is an outage of the broker. Nobody dies meanwhile; then wait until what was written has been sent and
-        heard."""
+        """The block is an outage of the broker. Nobody dies meanwhile; then wait until what was written has been sent, and
+        everybody hears again."""
         self.arming, self.doing = False, what
         began = time.time()
         yield
@@ -246,7 +246,7 @@ class Nemesis:
             after = time.time() - ended
             if sent is None and not await unsent(self.stage.databases, ended):
                 sent = after
-            if sent is not None and not await unheard(self.stage.databases, LISTENS, began, ended):
+            if sent is not None and not await deaf(self.stage.databases, LISTENS, began, ended):
                 heard = after
             await asyncio.sleep(0.25)
         self.outages.append(Outage(what, began, ended, backlog, sent, heard, within))

@@ -69,7 +69,7 @@ SHORT = Plan((("kill", 28), ("strays", 0), ("database", 0), ("freeze", 3), ("cut
 LONG = Plan(
     (
         ("kill", 75), ("strays", 0), ("database", 0), ("freeze", 75), ("cut", 60), ("slow", 30), ("strand", 20),
-        ("silence", 15), ("broker", 0), ("loss", 10), ("replay", 0), ("kill", 10),
+        ("silence", 20), ("broker", 0), ("loss", 10), ("replay", 0), ("kill", 10),
     ),
     replicas=2, cases=300, hang=0.003, heal=300,
 )  # fmt: skip
@@ -131,7 +131,7 @@ class Report:
         ]
         lines += [
             f"{outage.what} {outage.ended - outage.began:.0f} s: backlog {outage.backlog} events, "
-            f"sent {_after(outage.sent)}, heard by all {_after(outage.heard)}"
+            f"sent {_after(outage.sent)}, heard of everywhere {_after(outage.heard)}"
             for outage in self.outages
         ]
         lines.append(self._resources())

@@ -28,10 +28,10 @@ T = TypeVar("T")
 pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("outages")]
 
 
-async def opened(url: str) -> Database:
+async def opened(url: str, **more: Any) -> Database:
     clock = Clock(date(2026, 9, 1), lambda: datetime(2026, 9, 1, 8, 0, tzinfo=UTC))
     metadata = toy_metadata()
-    db = Database(url, metadata, source="/toy", topic=TOPIC, clock=clock)
+    db = Database(url, metadata, source="/toy", topic=TOPIC, clock=clock, **more)
     async with db.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     return db
@@ -75,6 +75,32 @@ async def test_f25_an_inbox_waits_for_its_database_and_then_applies_each_event_o
     assert await toy.heard(case) == [1, 2]
     assert await inbox.parked() == {}
     await db.close()
+
+
+async def test_f26_a_database_that_does_not_answer_is_reported_unavailable_in_time_and_used_again(
+    own_postgres: Callable[[], Any],
+) -> None:
+    """Reachable, and silent: without a limit of its own an API asked for a minute, when nobody waited any more."""
+    server = own_postgres()
+    async with Proxy(server.port) as link:
+        url = server.create_database("toy").replace(f":{server.port}/", f":{link.port}/")
+        db = await opened(url, patience=1.0)
+
+        async def write() -> None:
+            async with db.write() as tx:
+                await publish(tx, ENDED, case=uuid4(), la="351")
+
+        await write()
+        await link.blackhole()
+        async with asyncio.timeout(30):
+            asked = [asyncio.create_task(write()) for _ in range(20)]
+            assert {type(said) for said in await asyncio.gather(*asked, return_exceptions=True)} == {
+                Unavailable
+            }
+        await link.heal()
+        async with asyncio.timeout(30):
+            await write()
+        await db.close()
 
 
 @pytest.mark.kafka

@@ -63,6 +63,10 @@ class Partner:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         headers = {k.decode(): v.decode() for k, v in scope["headers"]}
+        if challenge := json.loads(body).get("challenge"):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": challenge.encode()})
+            return
         self.requests.append(Received(headers, body))
         status = self.answers.pop(0) if self.answers else 204
         await send({"type": "http.response.start", "status": status, "headers": []})
@@ -191,7 +195,7 @@ class House:
     async def partner(
         self, kind: str, ref: str, events: Sequence[str] | None = None, la: str = "351"
     ) -> Partner:
-        """Register a partner as an officer would and subscribe its webhook."""
+        """Register a partner as an officer would and subscribe its webhook, at an address that a manager approves."""
         partner = Partner()
         partner.url = await self._listen(partner)
         async with self.as_("officer", las=(la,)) as officer:
@@ -205,6 +209,12 @@ class House:
                 | ({"event_types": list(events)} if events else {}),
             )
             partner.secret = subscribed.raise_for_status().json()["secret"]
+        async with self.as_("manager", las=(la,)) as manager:
+            place = f"/v1/subscriptions/{subscribed.json()['id']}"
+            (await manager.post(f"{place}/approval", json={"url": partner.url})).raise_for_status()
+            async with asyncio.timeout(DEADLINE):
+                while (await manager.get(place)).raise_for_status().json()["status"] != "active":
+                    await asyncio.sleep(0.02)
         return partner
 
     async def _listen(self, app: ASGIApp) -> str:

@@ -154,6 +154,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /v1/calendars/{la}/schools/{urn}": {"closures": [{"first": "2026-10-26", "last": "2026-10-30"}]},
     "PATCH /v1/partners/{partner_id}": {"name": "New name"},
     "PATCH /v1/subscriptions/{subscription_id}": {"event_types": ["ehcp.review-due.v1"]},
+    "POST /v1/subscriptions/{subscription_id}/approval": {"url": "https://hooks.partner.example/ehcp"},
 }  # fmt: skip
 BODYLESS = {
     "POST /v1/partners/{partner_id}/replay",

@@ -64,8 +64,8 @@ def test_another_secret_does_not_fit() -> None:
 def test_a_repeat_is_counted_once() -> None:
     told: list[str] = []
     receivers = Receivers({"icb": SECRET}, lambda name, arrival: told.append(f"{name}: {arrival.title}"))
-    receivers._note("icb", "msg-1", BODY)
-    receivers._note("icb", "msg-1", BODY)
+    receivers._note("icb", "msg-1", json.loads(BODY))
+    receivers._note("icb", "msg-1", json.loads(BODY))
     assert receivers.counts == {"school": 0, "icb": 1, "social-care": 0}
     assert told == ["icb: Review due"]
 
@@ -73,7 +73,7 @@ def test_a_repeat_is_counted_once() -> None:
 def test_only_the_newest_are_kept() -> None:
     receivers = Receivers({"icb": SECRET})
     for n in range(KEPT + 5):
-        receivers._note("icb", f"msg-{n}", BODY)
+        receivers._note("icb", f"msg-{n}", json.loads(BODY))
     assert (len(receivers.arrived["icb"]), receivers.counts["icb"]) == (KEPT, KEPT + 5)
 
 

@@ -29,7 +29,9 @@ async def _booked(*reviews: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
         return httpx2.Response(200, json={})
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(hub), base_url="http://hub.test") as client:
-        await invite_to_a_first_review(Way("http://hub.test", client, "adapter", "officer"), "900123", TODAY)
+        await invite_to_a_first_review(
+            Way("http://hub.test", client, "adapter", "officer", "manager"), "900123", TODAY
+        )
     return posted
 
 

@@ -27,7 +27,7 @@ from ehcp_contracts.events import (
     ReviewScheduled,
     ReviewStage,
 )
-from notification_service import knowledge
+from notification_service import addresses, knowledge
 from notification_service.main import service
 from notification_service.sender import Sender
 from notification_service.targets import Outside
@@ -82,7 +82,22 @@ class Town:
         answer = await self.app.as_("officer", las=(la,)).post("/v1/subscriptions", json=body)
         assert answer.status_code == 201, answer.text
         self.subscriptions[ref] = answer.json()
+        approved = await self.approve(answer.json()["id"], body["url"], la=la)
+        assert approved.status_code == 200, approved.text
+        await self.challenge(echo)
         return self.subscriptions[ref]
+
+    async def approve(
+        self, subscription: str, url: str, *, role: str = "manager", la: str = "351"
+    ) -> httpx2.Response:
+        """Somebody else approves the address that an officer has proposed."""
+        staff = self.app.as_(role, las=(la,))
+        return await staff.post(f"/v1/subscriptions/{subscription}/approval", json={"url": url})
+
+    async def challenge(self, reply: Reply) -> int:
+        """Challenge the addresses whose time has come; returns how many."""
+        async with Outside(transport=httpx2.MockTransport(reply)) as outside:
+            return await addresses.challenge_due(self.app.hub, outside, Middle())
 
     # --- events
 
@@ -202,6 +217,20 @@ class Town:
 
     async def published(self) -> list[tuple[str, dict[str, Any]]]:
         return [(envelope.type.split(".")[1], envelope.data) for envelope in await self.app.sent()]
+
+
+def echo(request: httpx2.Request) -> httpx2.Response:
+    """What an address answers that is its partner's and ready."""
+    return says_as_a_server(json.dumps({"challenge": json.loads(request.content)["challenge"]}).encode())
+
+
+def says_as_a_server(body: bytes, status: int = 200) -> httpx2.Response:
+    """An answer whose body is still to be read, as it comes from a network."""
+
+    async def coming() -> AsyncIterator[bytes]:
+        yield body
+
+    return httpx2.Response(status, content=coming())
 
 
 class Middle(random.Random):

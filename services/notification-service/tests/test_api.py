@@ -127,11 +127,12 @@ async def test_staff_of_another_council_cannot_touch_our_partner(town) -> None:
             await foreign.get(hook),
             await foreign.patch(hook, json={"url": "https://mine.example/hook"}, headers=any_version),
             await foreign.post(f"{hook}/rotate-secret"),
+            await foreign.post(f"{hook}/approval", json={"url": "https://mine.example/hook"}),
             await foreign.delete(hook),
             await foreign.get(delivery),
             await foreign.post(f"{delivery}/replay"),
         ]
-        assert [answer.status_code for answer in answers] == [404] * 10
+        assert [answer.status_code for answer in answers] == [404] * 11
         for place in ("partners", "subscriptions", "deliveries"):
             assert (await foreign.get(f"/v1/{place}")).json()["items"] == []
 

@@ -34,6 +34,8 @@ from notification_service.sender import Sender
 from notification_service.targets import Answer, Outside
 from service_kit.database import Unavailable
 
+from .conftest import echo
+
 ELM, OAK = "900123", "900456"
 SCHOOL_HOOK = f"{ELM}.example"
 
@@ -203,7 +205,10 @@ async def test_gone_disables_the_address_and_keeps_the_notices(school) -> None:
 
     school.reply = says(204)
     change = {"url": "https://900123.example/new", "status": "active"}
-    await school.officer.patch(subscription, json=change, headers={"If-Match": "*"})
+    changed = await school.officer.patch(subscription, json=change, headers={"If-Match": "*"})
+    assert changed.json()["status"] == "disabled"  # the old address is gone; the new one has to be confirmed
+    await school.approve(school.subscriptions[ELM]["id"], change["url"])
+    await school.challenge(echo)
     await school.officer.post(f"/v1/partners/{school.partners[ELM]}/replay")
     await school.send()
     assert {push["status"] for push in await school.pushes(ELM)} == {"delivered"}

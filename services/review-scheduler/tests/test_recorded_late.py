@@ -97,6 +97,20 @@ async def test_what_was_done_after_a_review_lapsed_belongs_to_the_review_open_th
     await desk.post(await desk.review(case), "held", held_on="2027-09-02")
 
 
+async def test_a_meeting_that_served_a_lapsed_review_as_well_is_entered_for_both_at_once(desk):
+    case, phase = await year_6_until_september(desk)
+    annual = await desk.review(case)
+    await desk.post(annual, "held", expect=422, held_on="2027-09-02", covers=["phase_transfer"])
+    await desk.post(annual, "held", held_on="2027-01-11", covers=["phase_transfer"])
+    await desk.post(annual, "decision", outcome="maintain", notified_on="2027-01-25")
+    concluded = await desk.reviews(case, status="concluded")
+    assert [(r["kind"], r["due_on"], r["concluded_on"], r["days_late"]) for r in concluded] == [
+        ("phase_transfer", "2027-02-14", "2027-01-25", 0),
+        ("annual", "2027-03-01", "2027-01-25", 0),
+    ]
+    assert concluded[0]["id"] == phase["id"]
+
+
 async def test_a_lapsed_review_may_be_decided_without_a_meeting_too(desk):
     _, phase = await year_6_until_september(desk)
     body = {"outcome": "maintain", "notified_on": "2027-08-20"}

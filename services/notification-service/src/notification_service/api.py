@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from ehcp_contracts.events import PartnerKind
-from notification_service import commands, feed, queries
+from notification_service import addresses, commands, feed, queries
+from notification_service.addresses import Approval
 from notification_service.channels import Status
 from notification_service.commands import NewPartner, NewSubscription, PartnerChange, SubscriptionChange
 from notification_service.queries import (
@@ -77,7 +78,8 @@ async def replay_partner(partner_id: UUID, ctx: Ctx) -> Response:
     dependencies=[allow("subscriptions.create")],
 )
 async def create_subscription(body: NewSubscription, ctx: Ctx) -> Response:
-    """Subscribe a partner. The signing secret of a webhook is shown here and never again."""
+    """Subscribe a partner. The signing secret of a webhook is shown here and never again; its address has to be approved
+    by a second person."""
     return await commands.create_subscription(ctx, body)
 
 
@@ -99,13 +101,23 @@ async def read_subscription(subscription_id: UUID, ctx: Ctx) -> Response:
     return await queries.read_subscription(ctx, subscription_id)
 
 
+@router.post(
+    "/v1/subscriptions/{subscription_id}/approval",
+    response_model=SubscriptionView,
+    dependencies=[allow("subscriptions.approve")],
+)
+async def approve_address(subscription_id: UUID, body: Approval, ctx: Ctx) -> Response:
+    """Approve an address that somebody else has proposed; it is taken into use when it has echoed a challenge."""
+    return await addresses.approve(ctx, subscription_id, body)
+
+
 @router.patch(
     "/v1/subscriptions/{subscription_id}",
     response_model=SubscriptionView,
     dependencies=[allow("subscriptions.change")],
 )
 async def change_subscription(subscription_id: UUID, body: SubscriptionChange, ctx: Ctx) -> Response:
-    """Change the address or the event types, pause, or set going again (also after the address was gone)."""
+    """Propose another address, change the event types, pause, or set going again (also after the address was gone)."""
     return await commands.change_subscription(ctx, subscription_id, body)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +14,7 @@ from notification_service.targets import Answer
 
 ALL_TYPES = "*"
 REFUSALS_BEFORE_ALERT = 3
+LONGEST_ECHO = 200  # bytes; nothing longer is worth parsing
 
 
 class Channel(StrEnum):
@@ -29,7 +32,23 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AddressState(StrEnum):
+    """How far a new address has come; `confirmed` took it into use, `superseded` gave it up for another."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+PROPOSALS = (AddressState.PROPOSED, AddressState.APPROVED, AddressState.FAILED)
+
+
 class SubscriptionStatus(StrEnum):
+    """`proposed`: it has no address yet that was approved and confirmed; what it is owed waits."""
+
+    PROPOSED = "proposed"
     ACTIVE = "active"
     DISABLED = "disabled"
     DELETED = "deleted"
@@ -37,13 +56,15 @@ class SubscriptionStatus(StrEnum):
 
 class AlertKind(StrEnum):
     """Why an officer must look: the partner's address is gone, turns our key or our requests away, notices gave up,
-    or a notice reached a school after its pupil had left."""
+    a notice reached a school after its pupil had left, an address waits for a second person or did not echo."""
 
     GONE = "gone"
     CREDENTIALS = "credentials"
     REFUSED = "refused"
     QUARANTINED = "quarantined"
     TOLD_AFTER_MOVE = "told-after-move"
+    APPROVAL_NEEDED = "approval-needed"
+    ADDRESS_FAILED = "address-failed"
 
 
 class Outcome(StrEnum):
@@ -62,6 +83,7 @@ class Outcome(StrEnum):
     BLOCKED = "blocked-address"
     PROTOCOL = "protocol"
     NETWORK = "network"
+    NO_ECHO = "no-echo"  # a new address answered, and not with the challenge
     NO_KEY = "no-key"  # ours: the secret to sign with cannot be read, and nothing goes out unsigned
 
 
@@ -87,6 +109,16 @@ def judge(answer: Answer) -> Outcome:
         case 408 | 425 | 429:
             return Outcome.THROTTLED
     return Outcome.REFUSED if 400 <= status < 500 else Outcome.SERVER_ERROR
+
+
+def echoes(answer: Answer, challenge: str) -> bool:
+    """Whether an answer is the challenge, bare or as `{"challenge": …}`, with a 2xx."""
+    if judge(answer) is not Outcome.DELIVERED or len(answer.body) > LONGEST_ECHO:
+        return False
+    with contextlib.suppress(ValueError):
+        text = answer.body.decode().strip()
+        return text == challenge or json.loads(text) == {"challenge": challenge}
+    return False
 
 
 class Wish(Protocol):

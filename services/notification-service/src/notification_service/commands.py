@@ -16,7 +16,7 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import PartnerKind
-from notification_service import signing, vault
+from notification_service import addresses, signing, vault
 from notification_service.channels import (
     ALL_TYPES,
     AlertKind,
@@ -27,6 +27,7 @@ from notification_service.channels import (
     wants,
 )
 from notification_service.domain import Ended, entitled_types
+from notification_service.endpoints import mended
 from notification_service.knowledge import standing
 from notification_service.queries import (
     Replayed,
@@ -39,7 +40,7 @@ from notification_service.queries import (
     subscription_fields,
     subscription_view,
 )
-from notification_service.tables import Alert, Delivery, Partner, Subscription
+from notification_service.tables import Address, Alert, Delivery, Partner, Subscription
 from notification_service.targets import UrlNotAllowed, check_url
 from service_kit import Context, Fault, Refusal, Tx, in_chunks, instant
 from service_kit.settings import Environment
@@ -144,7 +145,7 @@ async def create_subscription(ctx: Context, body: NewSubscription) -> Response:
         row = Subscription(
             partner_id=partner.id,
             channel=body.channel,
-            url=url,
+            status=SubscriptionStatus.PROPOSED if url else SubscriptionStatus.ACTIVE,
             event_types=types,
             keys=[],
             created_at=now,
@@ -154,14 +155,17 @@ async def create_subscription(ctx: Context, body: NewSubscription) -> Response:
             row.keys = [{"secret": vault.seal(ctx.settings, secret, row.id), "until": None}]
         tx.session.add(row)
         await tx.session.flush()
+        proposed = await addresses.propose(tx.session, row, url, ctx.caller.subject, now) if url else None
         place = f"/v1/subscriptions/{row.id}"
-        shown, kept = _shown_once(row, secret)
+        shown, kept = _shown_once(row, proposed, secret)
         return tx.answer(201, shown, etag=row.version, location=place, stored=kept)
 
 
-def _shown_once(row: Subscription, secret: str | None) -> tuple[SecretView, SecretView]:
+def _shown_once(
+    row: Subscription, proposed: Address | None, secret: str | None
+) -> tuple[SecretView, SecretView]:
     """The answer with the secret, and the one that is kept for a repeat of the request: without it."""
-    view = SecretView.model_validate(subscription_fields(row))
+    view = SecretView.model_validate(subscription_fields(row, proposed))
     return view.model_copy(update={"secret": secret}), view
 
 
@@ -223,17 +227,31 @@ async def change_subscription(ctx: Context, subscription_id: UUID, body: Subscri
         ctx.match(row.version)
         if body.event_types is not None:
             await _retype(tx.session, row, body.event_types)
-        if body.url is not None:
-            row.url = _address(ctx, Channel(row.channel), body.url)
-        if body.status is not None:
-            row.status = body.status
-            row.disabled_reason = None if body.status == "active" else "paused"
         now = await instant(tx.session, ctx.clock)
-        if body.url is not None or body.status == "active":
-            await _mended(tx.session, row, now)
+        url = row.url if body.url is None else _address(ctx, Channel(row.channel), body.url)
+        other = url is not None and url != row.url
+        if other:
+            await addresses.propose(tx.session, row, url or "", ctx.caller.subject, now)
+        if body.status is not None:
+            _switch(row, body.status, at_other_address=other)
+        if row.status == SubscriptionStatus.ACTIVE and (body.status or body.url) and not other:
+            await mended(tx.session, row, now)
         row.version += 1
         row.updated_at = now
-    return ctx.answer(200, subscription_view(row), etag=row.version)
+        await tx.session.flush()
+        proposed = await addresses.open_address(tx.session, row.id)
+    return ctx.answer(200, subscription_view(row, proposed), etag=row.version)
+
+
+def _switch(row: Subscription, status: str, *, at_other_address: bool) -> None:
+    """On or off; on at another address when that has been confirmed."""
+    if row.status == SubscriptionStatus.PROPOSED:
+        raise Refusal("conflict", "Its first address has to be approved and confirmed before.")
+    if status == SubscriptionStatus.ACTIVE and at_other_address:
+        row.disabled_reason = row.disabled_reason and "address"
+        return
+    row.status = status
+    row.disabled_reason = None if status == SubscriptionStatus.ACTIVE else "paused"
 
 
 async def _retype(session: AsyncSession, row: Subscription, wanted: list[str] | str) -> None:
@@ -241,27 +259,6 @@ async def _retype(session: AsyncSession, row: Subscription, wanted: list[str] | 
     types = _event_types(wanted, PartnerKind(partner.kind))
     await _no_overlap(session, row.partner_id, row.channel, types, row.id)
     row.event_types = types
-
-
-async def _mended(session: AsyncSession, row: Subscription, now: datetime) -> None:
-    """Somebody has seen to the endpoint: its troubles are over until shown otherwise, and what waits is tried now."""
-    row.refusals, row.failing_since = 0, None
-    await session.execute(
-        update(Alert)
-        .where(col(Alert.subscription_id) == row.id, col(Alert.cleared_at).is_(None))
-        .where(col(Alert.kind).in_((AlertKind.GONE, AlertKind.CREDENTIALS, AlertKind.REFUSED)))
-        .values(cleared_at=now)
-    )
-    await session.execute(
-        update(Delivery)
-        .where(
-            col(Delivery.subscription_id) == row.id,
-            col(Delivery.status) == Status.PENDING,
-            col(Delivery.lease_token).is_(None),
-            col(Delivery.tries) > 0,
-        )
-        .values(tries=0, next_attempt_at=now, updated_at=now)
-    )
 
 
 async def delete_subscription(ctx: Context, subscription_id: UUID) -> Response:
@@ -275,6 +272,7 @@ async def delete_subscription(ctx: Context, subscription_id: UUID) -> Response:
             row.version + 1,
             now,
         )
+        await addresses.give_up(tx.session, row.id, now)
         await tx.session.execute(
             update(Delivery)
             .where(col(Delivery.subscription_id) == row.id, col(Delivery.status) == Status.PENDING)
@@ -301,7 +299,7 @@ async def rotate_secret(ctx: Context, subscription_id: UUID) -> Response:
         row.keys = [dict(key) for key in signing.rotate(old, vault.seal(ctx.settings, secret, row.id), now)]
         row.version += 1
         row.updated_at = now
-        shown, kept = _shown_once(row, secret)
+        shown, kept = _shown_once(row, await addresses.open_address(tx.session, row.id), secret)
         return tx.answer(200, shown, etag=row.version, stored=kept)
 
 

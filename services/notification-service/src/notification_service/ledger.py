@@ -33,8 +33,9 @@ from notification_service.channels import (
 )
 from notification_service.claims import Claim
 from notification_service.domain import Ended
+from notification_service.endpoints import clear_alerts, raise_alert
 from notification_service.schedule import next_attempt, parse_retry_after
-from notification_service.tables import Alert, Attempt, Delivery, Subscription, table_of
+from notification_service.tables import Attempt, Delivery, Subscription, table_of
 from notification_service.targets import Answer
 from service_kit.database import in_chunks, upsert
 from service_kit.ids import uuid7
@@ -191,16 +192,7 @@ async def _all_well(tx: AsyncSession, subscriptions: Sequence[UUID], now: dateti
     )
     mended = (await tx.execute(statement)).scalars().all()
     if mended:
-        passing = (AlertKind.CREDENTIALS, AlertKind.REFUSED)
-        await tx.execute(
-            update(Alert)
-            .where(
-                col(Alert.subscription_id).in_(mended),
-                col(Alert.kind).in_(passing),
-                col(Alert.cleared_at).is_(None),
-            )
-            .values(cleared_at=now)
-        )
+        await clear_alerts(tx, mended, (AlertKind.CREDENTIALS, AlertKind.REFUSED), now)
 
 
 async def _raise_alerts(
@@ -230,20 +222,9 @@ async def _refused_too_often(tx: AsyncSession, subscriptions: Sequence[UUID]) ->
 
 
 async def _alert(tx: AsyncSession, claim: Claim, kind: AlertKind, now: datetime) -> None:
-    """Raise an alert unless the same one is open."""
-    row = {
-        "id": uuid7(),
-        "partner_id": claim.partner_id,
-        "subscription_id": claim.subscription_id,
-        "delivery_id": claim.id,
-        "kind": kind,
-        "raised_at": now,
-    }
-    statement = upsert(tx, table_of(Alert)).values(row).on_conflict_do_nothing()
-    if (await tx.execute(statement.returning(col(Alert.id)))).first():
-        log.warning(
-            "partner needs attention", kind=kind, partner=str(claim.partner_id), delivery=str(claim.id)
-        )
+    await raise_alert(
+        tx, kind, now, partner=claim.partner_id, subscription=claim.subscription_id, delivery=claim.id
+    )
 
 
 async def _admit_late_notices(tx: AsyncSession, results: Sequence[Result], now: datetime) -> None:

@@ -21,6 +21,7 @@ service = Service(
     jobs=[
         forever("knowledge", knowledge.keep),
         forever("sender", sender.run),
+        forever("addresses", sender.confirm_addresses),
         every(3600.0, "seal secrets anew", vault.seal_anew),
     ],
     metrics=[

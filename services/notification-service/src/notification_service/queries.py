@@ -14,10 +14,11 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import PartnerKind
-from notification_service.channels import Status, SubscriptionStatus
+from notification_service.channels import PROPOSALS, Status, SubscriptionStatus
 from notification_service.domain import Party, Route, Side, obstacle
 from notification_service.knowledge import Standing, standing, was_right
 from notification_service.tables import (
+    Address,
     Alert,
     Attempt,
     CaseRoute,
@@ -104,12 +105,16 @@ class PartnerView(View):
 
 
 class SubscriptionView(View):
-    """`event_types` is a list, or "all entitled"."""
+    """`event_types` is a list, or "all entitled". `url` is in use; `proposed_url` is not yet: `proposal` says whether it
+    waits for a second person (`proposed`), is being challenged (`approved`) or did not echo (`failed`, and why)."""
 
     id: UUID
     partner_id: UUID
     channel: str
     url: str | None
+    proposed_url: str | None
+    proposal: str | None
+    proposal_failure: str | None
     event_types: list[str] | str
     status: str
     disabled_reason: str | None
@@ -179,13 +184,25 @@ def _delivery_fields(row: Delivery, now: Standing) -> dict[str, Any]:
     return row.model_dump() | {"held": waits and now.holds(row.case_id, row.created_at)}
 
 
-def subscription_view(row: Subscription) -> SubscriptionView:
-    return SubscriptionView.model_validate(subscription_fields(row))
+def subscription_view(row: Subscription, proposed: Address | None) -> SubscriptionView:
+    return SubscriptionView.model_validate(subscription_fields(row, proposed))
 
 
-def subscription_fields(row: Subscription) -> dict[str, Any]:
-    fields = row.model_dump(exclude={"keys"})
-    return fields | {"event_types": ALL_ENTITLED if "*" in row.event_types else row.event_types}
+def subscription_fields(row: Subscription, proposed: Address | None) -> dict[str, Any]:
+    return row.model_dump(exclude={"keys"}) | {
+        "event_types": ALL_ENTITLED if "*" in row.event_types else row.event_types,
+        "proposed_url": proposed and proposed.url,
+        "proposal": proposed and proposed.state,
+        "proposal_failure": proposed and proposed.failure,
+    }
+
+
+async def open_addresses(session: AsyncSession, subscriptions: Sequence[UUID]) -> dict[UUID, Address]:
+    """The addresses that are proposed for these subscriptions and not in use yet."""
+    query = select(Address).where(
+        col(Address.subscription_id).in_(subscriptions), col(Address.state).in_(PROPOSALS)
+    )
+    return {one.subscription_id: one for one in (await session.execute(query)).scalars()}
 
 
 async def partner_views(session: AsyncSession, rows: Sequence[Partner]) -> list[PartnerView]:
@@ -273,7 +290,8 @@ async def list_partners(
 async def read_subscription(ctx: Context, subscription_id: UUID) -> Response:
     async with ctx.read() as session:
         row = await find_subscription(session, ctx, subscription_id)
-    return ctx.answer(200, subscription_view(row), etag=row.version)
+        proposed = await open_addresses(session, [row.id])
+    return ctx.answer(200, subscription_view(row, proposed.get(row.id)), etag=row.version)
 
 
 async def list_subscriptions(ctx: Context, page: PageRequest, partner: UUID | None) -> Response:
@@ -291,7 +309,9 @@ async def list_subscriptions(ctx: Context, page: PageRequest, partner: UUID | No
     )
     async with ctx.read() as session:
         rows = (await session.execute(query)).scalars().all()
-    return ctx.answer(200, page.page(rows, lambda row: (row.id,), subscription_view))
+        proposed = await open_addresses(session, [row.id for row in rows])
+    shown = page.page(rows, lambda row: (row.id,), lambda row: subscription_view(row, proposed.get(row.id)))
+    return ctx.answer(200, shown)
 
 
 async def list_deliveries(

@@ -15,7 +15,7 @@ from datetime import datetime
 
 import structlog
 
-from notification_service import signing, vault
+from notification_service import addresses, signing, vault
 from notification_service.channels import Outcome
 from notification_service.claims import Claim, InFlight, anything_due, claim
 from notification_service.ledger import Result, record
@@ -151,3 +151,9 @@ async def run(hub: Hub) -> None:
     """The job of the worker process."""
     async with open_outside(hub) as outside:
         await Sender(hub, outside).run()
+
+
+async def confirm_addresses(hub: Hub) -> None:
+    """The other one: new addresses are challenged before anything is sent to them."""
+    async with open_outside(hub) as outside:
+        await addresses.run(hub, outside)

@@ -22,7 +22,7 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel, col
 
 from ehcp_contracts.events import PartnerKind
-from notification_service.channels import Channel, Status, SubscriptionStatus
+from notification_service.channels import AddressState, Channel, Status, SubscriptionStatus
 from service_kit.ids import uuid7
 from service_kit.tables import UtcDateTime, json_type, service_metadata
 
@@ -89,6 +89,31 @@ class Subscription(Base, table=True):
     version: int = 1
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Address(Base, table=True):
+    """An address that somebody proposed for a webhook, who approved it, and what became of it (`addresses`)."""
+
+    __tablename__ = "address"
+    __table_args__ = (
+        _one_of("state", AddressState),
+        Index("ix_address_subscription", "subscription_id", "id"),
+        Index("ix_address_due", "next_try_at", **_where("state = 'approved'")),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    subscription_id: UUID = Field(sa_column_args=[ForeignKey("subscription.id")])
+    url: str = Field(sa_type=String(2000))
+    state: str = Field(sa_type=String(12))
+    proposed_by: str = Field(sa_type=String(255))
+    proposed_at: datetime = Field(sa_type=UtcDateTime)
+    approved_by: str | None = Field(default=None, sa_type=String(255))
+    approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirmed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    challenge: str = Field(sa_type=String(64), repr=False)
+    tries: int = 0
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failure: str | None = Field(default=None, sa_type=String(20))
 
 
 class Routing(SQLModel):

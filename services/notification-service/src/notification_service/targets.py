@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from types import TracebackType
 from typing import Self
@@ -85,13 +85,15 @@ class NotResolved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: a status, or the class of the failure; `note`: what an officer may want to know."""
+    """What came back: a status, or the class of the failure; `note`: what an officer may want to know; `body`: as far as
+    it was read, at most 16 KiB."""
 
     status: int | None = None
     failure: str | None = None
     retry_after: str | None = None
     note: str | None = None
     seconds: float = 0.0
+    body: bytes = field(default=b"", repr=False)
 
 
 def check_url(url: str, *, loopback: bool = False) -> str:
@@ -286,25 +288,30 @@ async def _exchange(line: httpx2.AsyncBaseTransport, request: httpx2.Request) ->
     response = await line.handle_async_request(request)
     try:
         note = "html" if response.headers.get("content-type", "").startswith("text/html") else None
-        whole = await _read_little(response)
+        whole, body = await _read_little(response)
         return Answer(
-            response.status_code, None, response.headers.get("retry-after"), note if whole else note or "cut"
+            response.status_code,
+            None,
+            response.headers.get("retry-after"),
+            note if whole else note or "cut",
+            body=body,
         )
     finally:
         await response.aclose()
 
 
-async def _read_little(response: httpx2.Response) -> bool:
-    """Read a short body, undecoded, so that the connection can be used again; whether it was short and whole."""
-    size = 0
+async def _read_little(response: httpx2.Response) -> tuple[bool, bytes]:
+    """Read a short body, undecoded, so that the connection can be used again: whether it was short and whole, and what
+    there is of it."""
+    body = b""
     with contextlib.suppress(TimeoutError, httpx2.HTTPError, httpx2.StreamError):
         async with asyncio.timeout(BODY_GRACE):
             async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if size > MAX_ANSWER:
-                    return False
-            return True
-    return False
+                body += chunk[: MAX_ANSWER + 1 - len(body)]
+                if len(body) > MAX_ANSWER:
+                    return False, body[:MAX_ANSWER]
+            return True, body
+    return False, body
 
 
 def failure_class(error: BaseException) -> str:

@@ -64,6 +64,8 @@ async def hold(
     since, or was decided without it, is recorded as well: late is better than never."""
     docket, plan, review = await _take(ctx, tx, review_id)
     again = await _take_up(docket, plan, review, held_on, "/held_on")
+    for kind in covers:
+        again += await docket.take_up_kind(plan, kind, held_on)
     for each in _serving(docket, plan, review, covers):
         is_decided = each.notified_on is not None and each.held_on is None
         if not is_decided:
@@ -98,7 +100,7 @@ async def enter(ctx: Ctx, tx: Tx, case_id: UUID, held_on: date) -> Changed:
     steps.check_held(review, held_on, plan.plan_first_made, docket.today)
     docket.judge(review, None)
     docket.announce(review, announcements.meeting_held(review))
-    return await _done(docket, plan, review, again=plan.ceased_on is not None)
+    return await _done(docket, plan, review, [review] if plan.ceased_on else [])
 
 
 async def report(ctx: Ctx, tx: Tx, review_id: UUID, received_on: date) -> Changed:
@@ -241,20 +243,21 @@ def _serving(docket: Docket, plan: Plan, review: Review, covers: Sequence[Review
     return found
 
 
-async def _take_up(docket: Docket, plan: Plan, review: Review, on: date, pointer: str) -> bool:
-    """A review that has fallen away since is taken up again for what was done while it was owed; whether it was."""
+async def _take_up(docket: Docket, plan: Plan, review: Review, on: date, pointer: str) -> list[Review]:
+    """A review that has fallen away since is taken up again for what was done while it was owed."""
     if review.status != Status.WITHDRAWN:
-        return False
+        return []
     steps.check_owed(review, on, docket.last_owed(plan, review), pointer)
     await docket.reinstate(plan, review)
-    return True
+    return [review]
 
 
-async def _done(docket: Docket, plan: Plan, review: Review, again: bool = False) -> Changed:
+async def _done(docket: Docket, plan: Plan, review: Review, again: Sequence[Review] = ()) -> Changed:
     if again and plan.ceased_on:
         docket.reconcile(plan)  # it was entered, and has ended with its plan all the same
-    elif again and review.closed_on is None:
-        docket.revive_stages(review)
+    for each in again:
+        if each.closed_on is None:
+            docket.revive_stages(each)
     await docket.save()
     missed = await queries.missed_stages(docket.tx, [review.id])
     return Changed(review, missed.get(review.id, []))

@@ -352,6 +352,16 @@ class Docket:
         self.judge(review, None)
         self.announce(review, announcements.corrected(review, "recorded_late"))
 
+    async def take_up_kind(self, plan: Plan, kind: ReviewKind, on: date) -> list[Review]:
+        """Take up the review of a kind that has fallen away since and was owed on that day, unless one is open."""
+        if any(review.kind == kind for review in self.open_of(plan)):
+            return []
+        fallen = [r for r in await self.closed_of(plan) if r.kind == kind and r.status == Status.WITHDRAWN]
+        owed_then = [review for review in fallen if self.last_owed(plan, review) >= on][-1:]
+        for review in owed_then:
+            await self.reinstate(plan, review)
+        return owed_then
+
     def revive_stages(self, review: Review) -> None:
         """Of a review taken up again, what was cancelled when it fell away is to be told as of any other."""
         mine = self.stages.get(review.id, {})

@@ -14,7 +14,7 @@ import uvicorn
 
 from service_kit import collector, fitness
 from service_kit import migrate as migrations
-from service_kit.database import Unavailable
+from service_kit.database import PATIENCE, Unavailable
 from service_kit.logs import configure
 from service_kit.parked import list_parked, replay_parked
 from service_kit.protocol import BoundedProtocol
@@ -22,6 +22,8 @@ from service_kit.service import Part, Running, Service
 from service_kit.settings import Settings, load_settings, stop
 
 GRACE_SECONDS = 10
+API_PATIENCE = 8.0
+"""Seconds after which an API gives up a statement: who asked is told so while he still waits (F26)."""
 
 
 def run(service: Service) -> None:
@@ -101,7 +103,8 @@ def _serve(service: Service, part: Part) -> None:
     settings = _settings(service)
     configure(service.name, level=settings.log_level)
     _with(service, _refuse_unfit)
-    app = service.build(settings).app(frozenset({part}))
+    patience = API_PATIENCE if part is Part.SERVE else PATIENCE
+    app = service.build(settings, patience=patience).app(frozenset({part}))
     collector.settle()
     uvicorn.run(
         app,

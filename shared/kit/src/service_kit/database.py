@@ -58,6 +58,7 @@ ROWS_PER_STATEMENT = 500
 KEYS_PER_STATEMENT = 10_000  # the same for values of one column
 NOTIFY_PAUSE = 0.005  # seconds between two wake-ups of a relay in another process
 _NOTIFY = Prepared(select(func.pg_notify("outbox", "")))
+PATIENCE = 60.0
 OVERFLOW = 4  # connections beyond the pool, for a moment
 # SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk).
 AWAY = ("08", "57P", "53")
@@ -98,6 +99,13 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def _invalidate(connection: Any, _: Any, __: Any) -> None:
+        # A statement was cancelled and its connection is to be closed. SQLite keeps the lock of a connection that is closed
+        # while a cursor of it is still in use, until Python has collected that.
+        with contextlib.suppress(Exception):
+            connection.rollback()
+
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
         if not connection.get_execution_options().get("begun"):
@@ -120,12 +128,14 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
 async def _on_sqlite(driver: Any) -> AsyncIterator[None]:
     """A deferred transaction that reads first would fail at once when another writer commits, whatever the busy
     timeout."""
-    await driver.execute_fetchall("BEGIN IMMEDIATE")
     try:
+        await driver.execute_fetchall("BEGIN IMMEDIATE")
         yield
         await driver.commit()
     except BaseException:
-        await driver.rollback()
+        # SQLAlchemy closes a connection whose statement was cancelled; there is nothing left to roll back.
+        with contextlib.suppress(ValueError):
+            await driver.rollback()
         raise
 
 
@@ -136,8 +146,7 @@ async def _on_postgres(driver: Any) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        # SQLAlchemy closes a connection whose statement was cancelled; there is nothing left to roll back.
-        if not driver.is_closed():
+        if not driver.is_closed():  # the same
             await transaction.rollback()
         raise
     await transaction.commit()
@@ -179,7 +188,7 @@ class Transaction:
 
 
 class Database:
-    """Reads and writes of one service.
+    """Reads and writes of one service. `patience` is how long PostgreSQL may take to answer a statement, in seconds.
 
     `on_publish` callbacks run after a commit that wrote to the outbox (the relay's wake-up). Raises `Unavailable`
     when the database cannot be reached.
@@ -194,6 +203,7 @@ class Database:
         topic: str | None = None,
         clock: Clock | None = None,
         pool: int = 8,
+        patience: float = PATIENCE,
         public_url: str = "",
     ) -> None:
         self.url = make_url(url)
@@ -206,7 +216,7 @@ class Database:
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
             options["pool_timeout"] = 5
-            options["connect_args"] = {"timeout": 5, "command_timeout": 60}
+            options["connect_args"] = {"timeout": 5, "command_timeout": patience}
         # An error text of SQLAlchemy must never carry a name into a log.
         # Whoever opens a transaction ends it, so none is rolled back on the way into the pool.
         self.engine = create_async_engine(

@@ -98,6 +98,8 @@ async def supervise(name: str, once: Callable[[], Awaitable[None]], pause: float
         except asyncio.CancelledError:
             raise
         except Exception as error:
+            if (task := asyncio.current_task()) and task.cancelling():
+                return  # what was cut off failed in its own way
             failures += 1
             log.warning(
                 "job failed", job=name, failures=failures, error=type(error).__name__, exc_info=failures == 1

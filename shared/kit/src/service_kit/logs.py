@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import date
 from enum import Enum
@@ -198,7 +198,7 @@ def configure(
     # Our own lines are written at once; those of other libraries come through their logging.
     structlog.configure(
         processors=[*first, *last],
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *_: _Lines(target),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
@@ -217,6 +217,21 @@ def configure(
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+
+
+class _Lines:
+    """Writes lines to a stream. One that cannot be written (a full disk, a closed stream) must not fail what it tells
+    of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def info(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    debug = warning = error = critical = exception = info
 
 
 def _one_line(_: object, __: str, entry: MutableMapping[str, Any]) -> str:

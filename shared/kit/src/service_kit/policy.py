@@ -80,6 +80,7 @@ POLICY: dict[str, dict[str, Predicate]] = {
     "partners.change": _STAFF,
     "partners.read": _STAFF | _PARTNERS,
     "subscriptions.create": _STAFF | _PARTNERS,
+    "subscriptions.approve": _STAFF,
     "subscriptions.list": _STAFF | _PARTNERS,
     "subscriptions.read": _STAFF | _PARTNERS,
     "subscriptions.change": _STAFF | _PARTNERS,

@@ -24,7 +24,7 @@ from service_kit import migrate
 from service_kit.access import Keys, Scopes
 from service_kit.bus import Bus, open_bus
 from service_kit.clock import Clock
-from service_kit.database import Database
+from service_kit.database import PATIENCE, Database
 from service_kit.housekeeping import housekeeping
 from service_kit.hub import Hub
 from service_kit.inbox import Inbox, Reactions
@@ -87,11 +87,11 @@ class Service:
         clock: Clock | None = None,
         bus: Bus | None = None,
         keys: Keys | None = None,
+        patience: float = PATIENCE,
     ) -> Running:
-        """Put the parts together; nothing is opened yet."""
-        return Running(
-            self, settings, clock or Clock(settings.today), bus or open_bus(_bus_url(settings)), keys
-        )
+        """Put the parts together; nothing is opened yet. `patience` with the database is in seconds a statement."""
+        bus = bus or open_bus(_bus_url(settings))
+        return Running(self, settings, clock or Clock(settings.today), bus, keys, patience)
 
     def cli(self) -> None:
         """The command line of one service: ``python -m case_service serve|relay|work|migrate|revise``."""
@@ -104,7 +104,13 @@ class Running:
     """A service put together."""
 
     def __init__(
-        self, service: Service, settings: Settings, clock: Clock, bus: Bus, keys: Keys | None
+        self,
+        service: Service,
+        settings: Settings,
+        clock: Clock,
+        bus: Bus,
+        keys: Keys | None,
+        patience: float,
     ) -> None:
         self.service, self.settings, self.bus, self.keys = service, settings, bus, keys
         if service.seals:
@@ -116,6 +122,7 @@ class Running:
             topic=service.topic,
             clock=clock,
             pool=settings.database_pool,
+            patience=patience,
             public_url=settings.public_url,
         )
         self.hub = Hub(service.name, db, clock, settings, bus)

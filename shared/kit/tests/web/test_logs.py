@@ -116,6 +116,13 @@ async def test_two_requests_at_once_keep_their_own_ids(client: httpx2.AsyncClien
 # -- what is logged ----------------------------------------------------------------------------------------
 
 
+async def test_a_line_that_cannot_be_written_does_not_fail_the_request(
+    client: httpx2.AsyncClient, logged: io.StringIO
+) -> None:
+    logged.close()
+    assert (await client.get(f"/things/{ID}")).status_code == 200
+
+
 async def test_one_line_per_request_names_the_template_not_the_path(
     client: httpx2.AsyncClient, logged: io.StringIO
 ) -> None:

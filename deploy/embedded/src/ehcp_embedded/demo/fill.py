@@ -32,9 +32,10 @@ def bar(console: Console) -> Progress:
 
 
 def way_into(host: Host, address: str, client: httpx2.AsyncClient) -> Way:
-    """A way into the hub at `address` for an officer and the adapter, with fresh tokens."""
+    """A way into the hub at `address` for an officer, a manager and the adapter, with fresh tokens."""
     mint = host.issuer.mint
-    return Way(address, client, mint("adapter", "liquid-logic", [BURY]), mint("officer", None, [BURY]))
+    officer, manager = mint("officer", None, [BURY]), mint("manager", None, [BURY])
+    return Way(address, client, mint("adapter", "liquid-logic", [BURY]), officer, manager)
 
 
 class Fill:

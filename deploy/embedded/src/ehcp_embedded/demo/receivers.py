@@ -17,6 +17,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from ehcp_contracts.catalogue import title
 from ehcp_contracts.events import EVENTS
@@ -77,7 +78,10 @@ class Receivers:
             body = await request.body()
             if not signed(self.secrets[name], request.headers, body, self.clock.now()):
                 raise Refusal("unauthenticated", "The signature does not fit.")
-            self._note(name, request.headers["webhook-id"], body)
+            message = json.loads(body)
+            if message["type"] == "ehcp.challenge":  # is this address ours? it is
+                return JSONResponse({"challenge": message["challenge"]})
+            self._note(name, request.headers["webhook-id"], message)
             return Response(status_code=204)
 
         @routes.get("/receivers", dependencies=[public()])
@@ -95,11 +99,10 @@ class Receivers:
 
         return routes
 
-    def _note(self, name: str, delivery: str, body: bytes) -> None:
+    def _note(self, name: str, delivery: str, event: Mapping[str, Any]) -> None:
         if delivery in self._seen[name]:
             return  # a repeat: the same id on every attempt
         self._seen[name].append(delivery)
-        event = json.loads(body)
         arrival = Arrival(self.clock.now(), event["type"], event["subject"], in_short(event["data"]))
         self.arrived[name].appendleft(arrival)
         self.counts[name] += 1

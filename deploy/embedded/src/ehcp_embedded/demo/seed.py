@@ -29,18 +29,20 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True)
 class Way:
-    """A way into the hub: its address, a client for it, and tokens for the two who fill it."""
+    """A way into the hub: its address, a client for it, and tokens for the two who fill it, and for the manager who
+    approves the addresses that the officer proposes."""
 
     address: str
     client: httpx2.AsyncClient
     adapter: str
     officer: str
+    manager: str
 
     async def send(
-        self, method: str, path: str, body: Any = None, match: str | None = None
+        self, method: str, path: str, body: Any = None, match: str | None = None, *, token: str | None = None
     ) -> httpx2.Response:
-        """A request as the officer; `match`: the version that is to be changed."""
-        headers = {"Authorization": f"Bearer {self.officer}", "Idempotency-Key": str(uuid4())}
+        """A request as the officer, or with another token; `match`: the version that is to be changed."""
+        headers = {"Authorization": f"Bearer {token or self.officer}", "Idempotency-Key": str(uuid4())}
         if match:
             headers["If-Match"] = match
         return await self.client.request(method, path, json=body, headers=headers)
@@ -82,7 +84,10 @@ async def register_partners(
     for plan in plans:
         partner = await _partner(way, plan)
         if plan.receiver:
-            yield plan.receiver, await _webhook(way, partner, f"{way.address}/receivers/{plan.receiver}")
+            url = f"{way.address}/receivers/{plan.receiver}"
+            webhook, secret = await _webhook(way, partner, url)
+            yield plan.receiver, secret  # first, for the receiver must know it when it is challenged
+            await _approve(way, webhook, url)
         advance(1)
 
 
@@ -116,19 +121,28 @@ async def _partner(way: Way, plan: PartnerPlan) -> str:
     return str(found.json()["items"][0]["id"])
 
 
-async def _webhook(way: Way, partner: str, url: str) -> str:
-    """The secret of the partner's webhook at `url`. A webhook that is there already is moved to `url` and
-    gets a new secret, for the old one is shown to nobody again."""
+async def _webhook(way: Way, partner: str, url: str) -> tuple[str, str]:
+    """Path and secret of the partner's webhook, with `url` in use or proposed. A webhook that is there already gets a
+    new secret, for the old one is shown to nobody again."""
     known = await _taken(way, "GET", f"/v1/subscriptions?partner={partner}")
     webhook = next((one for one in known.json()["items"] if one["channel"] == "webhook"), None)
     if webhook is None:
         made = await _taken(way, "POST", "/v1/subscriptions", partner_id=partner, channel="webhook", url=url)
-        return str(made.json()["secret"])
+        return f"/v1/subscriptions/{made.json()['id']}", str(made.json()["secret"])
     path = f"/v1/subscriptions/{webhook['id']}"
-    if webhook["url"] != url:
+    if url not in (webhook["url"], webhook["proposed_url"]):
         version = (await _taken(way, "GET", path)).headers["etag"]
         await _taken(way, "PATCH", path, match=version, url=url)
-    return str((await _taken(way, "POST", f"{path}/rotate-secret")).json()["secret"])
+    return path, str((await _taken(way, "POST", f"{path}/rotate-secret")).json()["secret"])
+
+
+async def _approve(way: Way, webhook: str, url: str) -> None:
+    """As the manager, where the address is not in use yet."""
+    if (await _taken(way, "GET", webhook)).json()["proposed_url"] != url:
+        return
+    answer = await way.send("POST", f"{webhook}/approval", {"url": url}, token=way.manager)
+    if answer.status_code != 200:
+        raise NotTaken(f"address of a webhook: {_problem(answer.content)}")
 
 
 async def _taken(way: Way, method: str, path: str, match: str | None = None, **body: str) -> httpx2.Response:
