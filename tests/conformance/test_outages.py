@@ -16,7 +16,7 @@ from deploy.up.ports import free_port
 from sqlalchemy import select
 from tests.rig.proxy import Proxy
 
-from service_kit.bus import BusAway, Consumer, Horizon, Message, open_bus
+from service_kit.bus import BusAway, Consumer, Horizon, Message, kafka_bus, open_bus
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
 from service_kit.database import Database, Unavailable
@@ -162,6 +162,35 @@ async def test_f24_connections_that_died_without_a_word_are_given_up_before_aiok
             await _reads(consumer, b"said")
         await near.close()
         await far.close()
+
+
+@pytest.mark.kafka
+async def test_a_consumer_that_no_longer_asks_is_noticed_and_gives_way_to_a_new_one(
+    own_kafka: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the broker had lost records, one consumer no longer learnt where the broker was: it asked nobody any more, and
+    could not be stopped either."""
+    monkeypatch.setattr(kafka_bus, "SILENT_TOO_LONG", 5.0)
+    monkeypatch.setattr(kafka_bus, "STOPPED_WITHIN", 1.0)
+    kafka = own_kafka()
+    await kafka.provision()
+    bus = kafka_bus.KafkaBus(kafka.bootstrap, session_timeout_ms=3_000)
+    with pytest.raises(ConnectionError, match="not been heard of"):
+        async with asyncio.timeout(60), bus.consumer("g", [TOPIC]) as consumer:
+            await bus.publish([Message(TOPIC, "a", b"before")])
+            await _reads(consumer, b"before")
+            lost: Any = consumer
+            lost._consumer._client._sync_task.cancel()
+            kafka.kill9()
+            while lost._consumer._coordinator.coordinator_id is not None:
+                await consumer.fetch()
+            kafka.restart()
+            while True:
+                await consumer.fetch()
+    async with asyncio.timeout(60), bus.consumer("g", [TOPIC]) as consumer:
+        await bus.publish([Message(TOPIC, "a", b"after")])
+        await _reads(consumer, b"after")
+    await bus.close()
 
 
 async def _reads(consumer: Consumer, value: bytes) -> None:

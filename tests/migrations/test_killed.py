@@ -61,6 +61,6 @@ async def test_a_migration_killed_anywhere_is_whole_after_the_next_run(
         assert run_migration(url, FAILPOINTS=failpoint) == -signal.SIGKILL
     assert run_migration(url) == 0
     db = Database(url, service.metadata)
-    assert await migrate.is_current(db, service.package, service.metadata)
+    assert await migrate.is_current(db, service.package)
     assert await migrate.differences(db, service.metadata) == []
     await db.close()

@@ -16,5 +16,5 @@ async def test_the_revisions_make_exactly_the_tables_of_the_code(tmp_path: Path)
     assert await migrate.differences(db, service.metadata) == []
     await migrate.downgrade(db, service.package, service.metadata, "base")
     await migrate.upgrade(db, service.package, service.metadata)
-    assert await migrate.is_current(db, service.package, service.metadata)
+    assert await migrate.is_current(db, service.package)
     await db.close()

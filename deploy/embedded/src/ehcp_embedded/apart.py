@@ -3,6 +3,7 @@ gateway."""
 
 from __future__ import annotations
 
+import uvicorn
 from fastapi import FastAPI
 
 from ehcp_embedded.api_pages import api_pages
@@ -12,6 +13,8 @@ from ehcp_embedded.pages import catalogue
 from service_kit import Part, Settings, access
 from service_kit.access import public
 from service_kit.api import equip, router
+from service_kit.logs import configure
+from service_kit.protocol import BoundedProtocol
 
 
 def issuer_app(settings: Settings) -> FastAPI:
@@ -31,6 +34,20 @@ def pages_app(settings: Settings) -> FastAPI:
     app.include_router(api_pages(lambda: described, settings.public_url))
     access.check_routes(app)
     return app
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve one of these."""
+    configure("pages", level=settings.log_level)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=BoundedProtocol,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+    )
 
 
 def _app(name: str, settings: Settings, keys: access.Keys | None) -> FastAPI:

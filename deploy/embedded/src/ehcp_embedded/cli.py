@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
@@ -12,16 +11,12 @@ from typing import Annotated
 
 import httpx2
 import typer
-import uvicorn
-from fastapi import FastAPI
 from rich.console import Console
 
 from ehcp_embedded import state, statute_commands
-from ehcp_embedded.apart import issuer_app, pages_app
 from ehcp_embedded.demo.figures import PLANS
 from ehcp_embedded.issuer import Issuer
-from service_kit.logs import configure
-from service_kit.protocol import BoundedProtocol
+from service_kit import collector
 from service_kit.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
@@ -84,6 +79,7 @@ def run(
     embedded = Embedded(settings, console, plans if demo else 0, Rates() if life else None)
     if today:
         start_on(embedded.host.state, today.date(), embedded.host.set_first_day)
+    collector.settle()
     try:
         asyncio.run(embedded.run())
     except KeyboardInterrupt:
@@ -231,30 +227,16 @@ def _attempt(work: Callable[[], Awaitable[int]], said: str) -> None:
 @app.command()
 def issuer(port: Port = None, data: Data = None) -> None:
     """Only the local token issuer, for compositions that run the services apart."""
+    from ehcp_embedded.apart import issuer_app, serve
+
     settings = settings_for(data, port)
-    _serve(issuer_app(settings), settings)
+    serve(issuer_app(settings), settings)
 
 
 @app.command()
 def pages(port: Port = None) -> None:
     """Only the catalogue and the API pages (/schemas, /asyncapi, /problems, /docs), for the gateway."""
+    from ehcp_embedded.apart import pages_app, serve
+
     settings = load_settings(Settings)
-    _serve(pages_app(settings), settings.model_copy(update={"port": port or settings.port}))
-
-
-def _serve(what: FastAPI, settings: Settings) -> None:
-    configure("pages", level=settings.log_level)
-    uvicorn.run(
-        what,
-        host=settings.host,
-        port=settings.port,
-        http=BoundedProtocol,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-    )
-
-
-def main() -> None:
-    """Entry of `python -m ehcp_embedded`."""
-    sys.exit(app())
+    serve(pages_app(settings), settings.model_copy(update={"port": port or settings.port}))

@@ -19,7 +19,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Column, ColumnElement, MetaData, Table, any_, bindparam, event, func, select, text
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    MetaData,
+    Table,
+    any_,
+    bindparam,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import (
@@ -423,6 +435,15 @@ def among(session: AsyncSession, column: Any, values: Sequence[Any]) -> ColumnEl
     if dialect_of(session) != "postgresql":
         return column.in_(values)  # type: ignore[no-any-return]
     return column == any_(bindparam(None, list(values), type_=postgresql.ARRAY(column.type)))  # type: ignore[no-any-return]
+
+
+def one_of(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
+    """`column IN :name`, for a list given when a `Prepared` is fetched: an array, or JSON on SQLite, which has none. The
+    column's values must be their own JSON: numbers or text."""
+    if dialect == "postgresql":
+        return column == any_(bindparam(name, type_=postgresql.ARRAY(column.type)))  # type: ignore[no-any-return]
+    given = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
+    return column.in_(select(given.c.value))  # type: ignore[no-any-return]
 
 
 def dialect_of(session: AsyncSession | Transaction) -> str:

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Table, func, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, func, select, update
 
 from service_kit.bus.port import Bus, BusAway, Message
-from service_kit.database import KEYS_PER_STATEMENT, Database, Fetch, among, in_chunks, instant
+from service_kit.database import Database, Fetch, instant, one_of
 from service_kit.failpoints import failpoint
 from service_kit.prepared import Prepared, Rows
 
@@ -37,6 +37,8 @@ class Relay:
         query = select(columns.position, columns.topic, columns.subject, columns.body)
         oldest = query.where(self._is_waiting()).order_by(columns.position).limit(BATCH)
         self._waiting = Prepared(oldest)
+        these = one_of(db.engine.dialect.name, columns.position, "positions")
+        self._sent = Prepared(update(outbox).where(these).values(published_at=bindparam("at")))
         self.leading = False
         db.on_publish.append(self.wake)
 
@@ -138,16 +140,9 @@ class Relay:
         return done, held
 
     async def _mark(self, done: list[int], held: dict[int, str]) -> None:
-        columns = self.outbox.c
-        async with self.db.write() as tx:
-            for chunk in in_chunks(done, KEYS_PER_STATEMENT):
-                await tx.execute(
-                    update(self.outbox)
-                    .where(among(tx, columns.position, chunk))
-                    .values(published_at=self.db.clock.now())
-                )
+        async with self.db.transaction() as tx:
+            await tx.fetch(self._sent, {"positions": done, "at": self.db.clock.now()})
             for position, reason in held.items():
                 log.error("outbox row held", position=position, reason=reason)
-                await tx.execute(
-                    update(self.outbox).where(columns.position == position).values(held_reason=reason[:100])
-                )
+                this = update(self.outbox).where(self.outbox.c.position == position)
+                await tx.session.execute(this.values(held_reason=reason[:100]))

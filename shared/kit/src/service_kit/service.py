@@ -138,7 +138,7 @@ class Running:
 
     async def is_current(self) -> bool:
         """Whether the database stands at the revision this code was written for."""
-        return await migrate.is_current(self.hub.db, self.service.package, self.service.metadata)
+        return await migrate.is_current(self.hub.db, self.service.package)
 
     def app(self, parts: frozenset[Part] = ALL_PARTS) -> FastAPI:
         """The ASGI application; while it lives, the background parts run."""

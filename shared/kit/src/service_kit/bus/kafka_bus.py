@@ -8,6 +8,7 @@ an idempotent producer may never return: callers put a deadline round `publish` 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -34,6 +35,9 @@ lets members wait for one another up to the session timeout."""
 ASK_WITHIN = 5.0  # seconds: whoever asks asks again, and a client that hangs is replaced
 BATCH = 2000
 """As many records at once, for a consumer has its process to itself: the more of them, the less each costs."""
+SILENT_TOO_LONG = 90.0
+"""Seconds without any answer of the broker after which a consumer is made anew."""
+STOPPED_WITHIN = 5.0
 WILL_COME_AGAIN = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 CONSUMER = {
     "enable_auto_commit": False,
@@ -99,11 +103,11 @@ class KafkaBus:
             group_id=self.prefix + group,
             **settings,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             yield _KafkaConsumer(consumer, self.prefix)
         finally:
-            await consumer.stop()
+            await _stop(consumer)
 
     async def read_all(
         self, topics: Sequence[str], *, after: Mapping[Place, int] | None = None
@@ -228,13 +232,43 @@ class KafkaBus:
             self._producer = None
 
 
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer, whatever state it is in. One that has lost its way waits for ever for the end of its own tasks, or
+    raises the `CancelledError` of one of them, which would pass for our own end."""
+    stopping = asyncio.create_task(consumer.stop())
+    done, _ = await asyncio.wait([stopping], timeout=STOPPED_WITHIN)
+    if done and not stopping.cancelled() and stopping.exception() is None:
+        return
+    log.warning("consumer did not stop; its connections are closed")
+    stopping.cancel()
+    await asyncio.wait([asyncio.create_task(consumer._client.close())], timeout=STOPPED_WITHIN)
+
+
 class _KafkaConsumer:
     def __init__(self, consumer: AIOKafkaConsumer, prefix: str) -> None:
         self._consumer, self._prefix = consumer, prefix
+        self._silent = 0.0
+        self._heard: object = None
 
     async def fetch(self, limit: int = BATCH, wait: float = 1.0) -> list[Record]:
+        began = time.monotonic()
         fetched = await self._consumer.getmany(timeout_ms=int(wait * 1000), max_records=limit)
+        self._listen(bool(fetched), time.monotonic() - began)
         return _records(fetched, self._prefix)
+
+    def _listen(self, records: bool, waited: float) -> None:
+        """Raise when the broker has not been heard of for too long: a consumer can live on without ever asking again
+        (aiokafka 712, 773, 847, 1037), and only a new one helps. It must know its group's coordinator, or it is no member
+        any more, whatever it fetches; and every answer to a fetch counts, also an empty one."""
+        mine = self._consumer.assignment()
+        heard = {place: self._consumer.last_poll_timestamp(place) for place in mine}
+        member = self._consumer._coordinator.coordinator_id is not None
+        if member and (records or not mine or heard != self._heard):
+            self._silent, self._heard = 0.0, heard
+            return
+        self._silent += waited
+        if self._silent > SILENT_TOO_LONG:
+            raise ConnectionError("the broker has not been heard of for too long")
 
     async def commit(self, records: Sequence[Record]) -> None:
         offsets: dict[TopicPartition, int] = {}
@@ -246,7 +280,8 @@ class _KafkaConsumer:
         if not kept:
             return
         try:
-            await self._consumer.commit(kept)
+            async with asyncio.timeout(SILENT_TOO_LONG):
+                await self._consumer.commit(kept)
         except WILL_COME_AGAIN as error:
             log.info("position not committed; the records will be fetched again", error=type(error).__name__)
 
