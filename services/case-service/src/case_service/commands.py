@@ -156,6 +156,9 @@ async def _change(
         known = (await amendments_of(tx.session, [case.id]))[case.id]
         where = await circumstances(tx.session, ctx.clock.today(), [case.urn, urn])
         decision = decide(case, known, where)
+        held = numbers(decision.after)
+        if held != numbers(case):  # a plan that does not end after all takes its numbers back
+            (await holders(tx.session, held)).claim(case, decision.after)
         await _save(ctx, tx.session, decision)
         location = f"/v1/cases/{case.id}"
         if notice:
