@@ -386,6 +386,16 @@ async def test_an_end_recorded_in_error_is_taken_back(hub: Any, snapshot: Any) -
     assert (await hub.events())[-1] == ("plan-continued", {"reason": "ended_in_error"})
 
 
+async def test_an_end_is_not_taken_back_while_the_child_has_another_open_case(
+    hub: Any, snapshot: Any
+) -> None:
+    case_id = await hub.a_plan(snapshot(child={"upn": "B351999921001"}))
+    url = f"/v1/cases/{case_id}/cease"
+    await hub.post(url, {"notified_on": "2026-09-12", "reason": "8", "effective_now": True})
+    assert (await hub.push(snapshot("LL-2", child={"upn": "B351999921001"}))).status_code == 201
+    assert (await hub.post(url, {"stage": "withdraw"})).status_code == 409
+
+
 async def test_an_amendment_made_before_a_plan_began_to_cease_is_entered_afterwards(
     hub: Any, snapshot: Any
 ) -> None:
