@@ -48,8 +48,8 @@ async def list_cases(
     updated_since: Annotated[Instant | None, Query(description="changed at or after this instant")] = None,
 ) -> Response:
     """The cases you may see, the one changed longest ago first; `next` continues where a page ended."""
-    filters = queries.Filters(la, urn, officer, status, phase, updated_since)
-    return await queries.list_cases(ctx, filters, paging)
+    asked = {"la": la, "urn": urn, "officer": officer, "status": status, "phase": phase}
+    return await ctx.page(queries.LIST, paging, {**asked, "updated_since": updated_since})
 
 
 @cases.get("/v1/cases/{case_id}", response_model=views.CaseView, dependencies=[allow("cases.read")])

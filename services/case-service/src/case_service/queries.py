@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import ColumnElement, RowMapping, and_, false, or_, select, true
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, false, or_, select, true
 
 from case_service import views
 from case_service.domain.snapshot import DELETED
@@ -24,16 +20,15 @@ from case_service.store import (
     case_of,
 )
 from case_service.tables import OPEN, CaseRow, InstitutionRow, QuarantineRow
-from service_kit.access import Caller, Predicate, Scopes
+from service_kit.access import Caller, Predicate, Scopes, either_council
 from service_kit.context import Context
+from service_kit.lists import Listing
 from service_kit.paging import PageRequest
 from service_kit.problems import Refusal
 
 
-def _own_la(caller: Caller) -> ColumnElement[bool]:
-    """The council is responsible, or does the work for another."""
-    las = sorted(caller.las)
-    return or_(CASES.c.la_code.in_(las), CASES.c.administering_la.in_(las))
+def _own_la(caller: Caller) -> tuple[ColumnElement[bool], ...]:
+    return either_council(CASES.c.la_code, CASES.c.administering_la, sorted(caller.las))
 
 
 def _own_school(caller: Caller) -> ColumnElement[bool]:
@@ -66,37 +61,21 @@ SCOPES: Scopes = {
 }
 
 
-@dataclass(frozen=True)
-class Filters:
-    """What a list of cases may be narrowed by; all given ones hold together."""
-
-    la: str | None = None
-    urn: str | None = None
-    officer: str | None = None
-    status: str | None = None
-    phase: str | None = None
-    updated_since: datetime | None = None
-
-    def where(self) -> list[ColumnElement[bool]]:
-        columns: Mapping[str, Any] = {
-            "la_code": self.la,
-            "urn": self.urn,
-            "officer": self.officer,
-            "status": self.status,
-            "phase": self.phase,
-        }
-        found = [CASES.c[name] == value for name, value in columns.items() if value is not None]
-        return [*found, CASES.c.updated_at >= self.updated_since] if self.updated_since else found
-
-
-async def list_cases(ctx: Context, filters: Filters, paging: PageRequest) -> Response:
-    """A page of the caller's cases, the one changed longest ago first."""
-    order = (CASES.c.updated_at, CASES.c.id)
-    query = select(CASES).where(ctx.visible(CaseRow), paging.after(*order), *filters.where())
-    async with ctx.read() as session:
-        rows = (await session.execute(query.order_by(*order).limit(paging.fetch))).mappings().all()
-    page = paging.page(rows, lambda row: (row["updated_at"], row["id"]), lambda row: _case(ctx, row))
-    return ctx.answer(200, page)
+LIST = Listing(
+    SCOPES,
+    CaseRow,
+    views.case_json,
+    order=(CASES.c.updated_at, CASES.c.id),
+    filters={
+        "la": CASES.c.la_code == bindparam("la"),
+        "urn": CASES.c.urn == bindparam("urn"),
+        "officer": CASES.c.officer == bindparam("officer"),
+        "status": CASES.c.status == bindparam("status"),
+        "phase": CASES.c.phase == bindparam("phase"),
+        "updated_since": CASES.c.updated_at >= bindparam("updated_since"),
+    },
+)
+"""Cases, the one changed longest ago first."""
 
 
 async def read_case(ctx: Context, case_id: UUID) -> Response:

@@ -25,6 +25,10 @@ OPEN = text("status <> 'ceased'")
 """A case that has not ended. As text, so that SQLite uses the partial indexes: it looks for the very same words."""
 
 
+KEPT_FOR_ANOTHER = text("administering_la <> la_code")
+"""A case that one council keeps for another: few, so that an index of these alone stays small."""
+
+
 def _one_child(number: str) -> Index:
     """No two open cases that one council administers have the same number. The number first: by it they are found."""
     name = f"uq_cases_{number}_administering_la"
@@ -43,13 +47,22 @@ class CaseRow(Base, table=True):
         Index("uq_cases_source_line", "source_line", unique=True),
         _one_child("upn"),
         _one_child("nhs_number"),
+        Index("ix_cases_la_code_updated_at_id", "la_code", "updated_at", "id"),
+        Index(
+            "ix_cases_administering_la_updated_at_id",
+            "administering_la",
+            "updated_at",
+            "id",
+            sqlite_where=KEPT_FOR_ANOTHER,
+            postgresql_where=KEPT_FOR_ANOTHER,
+        ),
     )
 
     id: UUID = Field(primary_key=True)
     version: int
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
-    la_code: str = Field(max_length=3, index=True)
+    la_code: str = Field(max_length=3)
     administering_la: str = Field(max_length=3, index=True)
     source: str | None = Field(default=None, max_length=40)
     source_la: str | None = Field(default=None, max_length=3)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy import ColumnElement
+
 from case_service.domain import amendments as amending
 from case_service.domain.case import Amendment, AmendmentState, Case
+from case_service.store import CASES
 from ehcp_contracts.events import Facts, Placement, Responsible
+from service_kit.shape import Shape
 from service_kit.strict import View
 
 
@@ -169,24 +173,34 @@ UNTOLD = ("icb", "social_care_team")
 """What a school is not told, here as in its notices: who else works with the family."""
 
 
+CASE = Shape(
+    CaseView,
+    child=Shape(ChildView),
+    responsible=Shape(Responsible, responsible_la="la_code"),
+    placement=Shape(Placement, since="placed_since"),
+    plan=Shape(PlanView, first_made="plan_first_made", version="plan_version"),
+    source=Shape(SourceView, name="source", ref="source_ref", version="source_version", unless_null="source"),
+)
+"""From a `Case`, or from the columns of `cases`, which have the same names."""
+
+_NOT_FOR_SCHOOLS = (
+    *("child.nhs_number", "child.postcode", "primary_need", "source"),
+    *(f"responsible.{name}" for name in UNTOLD),
+)
+
+
+def _hidden(role: str) -> tuple[str, ...]:
+    return _NOT_FOR_SCHOOLS if role == "school" else ()
+
+
 def case_view(case: Case, updated_at: datetime, *, role: str) -> CaseView:
     """A case as this role sees it."""
-    school = role == "school"
-    return CaseView(
-        id=case.id,
-        version=case.version,
-        updated_at=updated_at,
-        status=case.status.value,
-        child=_child_view(case, school),
-        responsible=case.responsible.model_copy(update=dict.fromkeys(UNTOLD)) if school else case.responsible,
-        placement=case.placement,
-        plan=_plan_view(case),
-        facts=case.facts,
-        taught_year_group=case.taught_year_group,
-        taught_in=case.taught_in,
-        primary_need=None if school else case.primary_need,
-        source=None if school else _source_view(case),
-    )
+    return CASE.view(case, hidden=_hidden(role), updated_at=updated_at)
+
+
+def case_json(role: str) -> ColumnElement[str]:
+    """The same, written by the database."""
+    return CASE.json(CASES.c, hidden=_hidden(role))
 
 
 def notice_view(amendment: Amendment, *, case_version: int) -> NoticeView:
@@ -201,35 +215,3 @@ def _why(amendment: Amendment) -> list[CitedView]:
         return []
     cited = amending.why(amendment).cited
     return [CitedView(name=name, **found.to_dict()) for name, found in cited.items()]
-
-
-def _child_view(case: Case, school: bool) -> ChildView:
-    return ChildView(
-        surname=case.surname,
-        forename=case.forename,
-        birth_date=case.birth_date,
-        sex=case.sex,
-        upn=case.upn,
-        nhs_number=None if school else case.nhs_number,
-        postcode=None if school else case.postcode,
-    )
-
-
-def _plan_view(case: Case) -> PlanView:
-    return PlanView(
-        first_made=case.plan_first_made,
-        version=case.plan_version,
-        last_concluded=case.last_concluded,
-        cease_considered_on=case.cease_considered_on,
-        cease_notified_on=case.cease_notified_on,
-        in_force_to=case.in_force_to,
-        appeal_open=case.appeal_open,
-        ceased_on=case.ceased_on,
-        cease_reason=case.cease_reason,
-    )
-
-
-def _source_view(case: Case) -> SourceView | None:
-    if case.source is None or case.source_ref is None or case.source_version is None:
-        return None
-    return SourceView(name=case.source, ref=case.source_ref, version=case.source_version)

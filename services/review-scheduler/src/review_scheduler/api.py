@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,180 +9,19 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from ehcp_contracts.events import CorrectionReason, Outcome, ReviewKind
-from review_scheduler import commands, queries
+from review_scheduler import commands, queries, views
 from review_scheduler.domain.calendars import plan_meeting_by
 from review_scheduler.domain.policy import InForce, setting_behind
 from review_scheduler.domain.stages import ABOUT_THE_MEETING, Stage, why
-from review_scheduler.domain.steps import OverrideReason, Recorded, next_step
+from review_scheduler.domain.steps import OverrideReason, Recorded
 from review_scheduler.queries import StatusFilter, Wanted
 from review_scheduler.tables import Review
 from service_kit import Ctx, allow
 from service_kit import api as kit
 from service_kit.paging import Page, Paging
-from service_kit.strict import Body, Id, Instant, IsoDate, LaCode, StrictEnum, Text, Urn, View
+from service_kit.strict import Body, Id, Instant, IsoDate, LaCode, StrictEnum, Text, Urn
 
 router = kit.router(tags=["reviews"])
-
-
-# --- what is shown ------------------------------------------------------------------------------------------------
-
-
-class Breach(View):
-    """Something not done as it must be. `force` says by what: law or policy."""
-
-    code: str
-    rule_id: str
-    force: str
-    due_on: date | None
-    on: date
-    days_late: int | None
-
-
-class NextStep(View):
-    """What the review waits for, by when, and who is to do it."""
-
-    what: str
-    by: date | None
-    who: str
-
-
-class ReviewView(View):
-    """A review with its dates. A due date is the last compliant day, itself included; `alternative_due_on` the other
-    reading of the law; `overdue_since` the first day on which it was late, while it is open. `decision_due` is the
-    earlier of the review's own due date and `meeting_limb_due`, four weeks after the meeting: both stand."""
-
-    id: UUID
-    case_id: UUID
-    kind: ReviewKind
-    status: str
-    due_on: date
-    alternative_due_on: date | None
-    latest_meeting_on: date
-    overdue_since: date | None
-    rule_id: str
-    citation: str
-    counts_as_statutory: bool
-    deadline_impossible: bool
-    meeting_on: date | None
-    notice_due: date | None
-    advice_due: date | None
-    held_on: date | None
-    report_due: date | None
-    report_received_on: date | None
-    decision_due: date | None
-    meeting_limb_due: date | None
-    final_longstop: date | None
-    outcome: Outcome | None
-    notified_on: date | None
-    override_reason: OverrideReason | None
-    notice_sent_on: date | None
-    amended_plan_issued_on: date | None
-    amendment_dropped_on: date | None
-    concluded_on: date | None
-    days_late: int | None
-    withdrawn_because: str | None
-    satisfied_by: UUID | None
-    satisfied_on: date | None
-    breaches: list[Breach]
-    missed_before_arrival: list[str]
-    next_step: NextStep | None
-    urn: str | None
-    setting: str | None
-    responsible_la: str
-    administering_la: str
-    icb: str | None
-    social_care_team: str | None
-    officer: str | None
-    opened_on: date
-    closed_on: date | None
-    version: int
-    updated_at: datetime
-
-
-class AppliedPolicy(View):
-    """The council's setting behind a day, and the version of its policy in force; version 0: the national default."""
-
-    setting: str
-    value: int | str
-    version: int
-    effective_on: date | None
-
-
-class ReckonedDate(View):
-    """One date, the rule it stands on, and what a lawyer could still read otherwise. `policy`: the council's setting it
-    hangs on, if it is not law alone."""
-
-    name: str
-    on: date
-    rule_id: str
-    citation: str
-    force: str
-    text: str
-    open_points: list[str]
-    policy: AppliedPolicy | None = None
-
-
-class StageView(View):
-    """When a review is announced, or was: `pending`, `sent`, `cancelled`, or `missed_before_arrival`."""
-
-    stage: str
-    on: date
-    state: str
-    sent_on: date | None
-    text: str
-    policy: AppliedPolicy | None
-
-
-class ReviewDates(View):
-    """Every date of a review with its reason, and the days on which partners are told, in the order in which they fall."""
-
-    review_id: UUID
-    kind: ReviewKind
-    dates: list[ReckonedDate]
-    stages: list[StageView]
-
-
-class CorrectionView(View):
-    """A corrected day: what stood there, what stands there now, why, by whom."""
-
-    id: UUID
-    version: int
-    field: str
-    old: date | None
-    new: date
-    reason: str
-    note: str | None
-    who: str
-    at: datetime
-
-
-class OfficerView(View):
-    """An officer's caseload; `officer` is null for what nobody has. `due_in_30_days` counts today and the next 30 days."""
-
-    officer: str | None
-    responsible_la: str
-    plans: int
-    open_reviews: int
-    overdue: int
-    due_in_30_days: int
-
-
-def _view(row: Any, missed: list[str], ctx: Ctx) -> ReviewView:
-    """From a row of the list, or a `Review`, as this caller may see it."""
-    today = ctx.clock.today()
-    shown = {name: getattr(row, name) for name in _COLUMNS}
-    shown |= dict.fromkeys(queries.UNTOLD.get(ctx.caller.role, ()))
-    overdue = row.closed_on is None and row.due_on < today
-    return ReviewView(
-        **shown,
-        overdue_since=date.fromordinal(row.due_on.toordinal() + 1) if overdue else None,
-        missed_before_arrival=missed,
-        next_step=next_step(row, today),
-    )
-
-
-_COMPUTED = {"overdue_since", "missed_before_arrival", "next_step"}
-_COLUMNS = [name for name in ReviewView.model_fields if name not in _COMPUTED]
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -241,7 +79,7 @@ class CorrectDay(Body):
 # --- routes -------------------------------------------------------------------------------------------------------
 
 
-@router.get("/v1/reviews", response_model=Page[ReviewView], dependencies=[allow("reviews.list")])
+@router.get("/v1/reviews", response_model=Page[views.ReviewView], dependencies=[allow("reviews.list")])
 async def list_reviews(
     ctx: Ctx,
     paging: Paging,
@@ -261,24 +99,19 @@ async def list_reviews(
 ) -> Response:
     """Reviews, by due date; with `updated_since`, by the time of their last change."""
     wanted = Wanted(urn, la, officer, status, kind, due_before, updated_since, case, missed)
-    rows, untold = await queries.list_reviews(ctx, wanted, paging)
-    page = paging.page(
-        rows,
-        key=lambda row: (row.updated_at if updated_since else row.due_on, row.id),
-        view=lambda row: _view(row, untold.get(row.id, []), ctx),
-    )
-    return ctx.answer(200, page)
+    return await queries.list_reviews(ctx, wanted, paging)
 
 
-@router.get("/v1/reviews/{review_id}", response_model=ReviewView, dependencies=[allow("reviews.read")])
+@router.get("/v1/reviews/{review_id}", response_model=views.ReviewView, dependencies=[allow("reviews.read")])
 async def read_review(review_id: UUID, ctx: Ctx) -> Response:
     """One review; its version is the ETag."""
     review, missed = await queries.read_review(ctx, review_id)
-    return ctx.answer(200, _view(review, missed, ctx), etag=review.version)
+    view = views.review_view(review, missed, ctx.clock.today(), role=ctx.caller.role)
+    return ctx.answer(200, view, etag=review.version)
 
 
 @router.get(
-    "/v1/reviews/{review_id}/dates", response_model=ReviewDates, dependencies=[allow("reviews.explain")]
+    "/v1/reviews/{review_id}/dates", response_model=views.ReviewDates, dependencies=[allow("reviews.explain")]
 )
 async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
     """Why each date of a review is that date."""
@@ -287,13 +120,13 @@ async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
     plan = plan_meeting_by(review.latest_meeting_on, found.calendar, at_school=review.urn is not None)
     reckoned = {day["name"]: day for day in review.dates} | ({plan.name: plan.to_json()} if plan else {})
     dates = [
-        ReckonedDate.model_validate(
+        views.ReckonedDate.model_validate(
             day | {"policy": _applied(found.policy, setting_behind(review.kind, day["name"]))}
         )
         for day in sorted(reckoned.values(), key=lambda day: (day["on"], day["name"]))
     ]
     told = [
-        StageView(
+        views.StageView(
             stage=row.stage,
             on=row.on,
             state=row.state,
@@ -305,19 +138,21 @@ async def explain_dates(review_id: UUID, ctx: Ctx) -> Response:
         )
         for row in found.stages
     ]
-    view = ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=dates, stages=told)
+    view = views.ReviewDates(review_id=review.id, kind=ReviewKind(review.kind), dates=dates, stages=told)
     return ctx.answer(200, view, etag=review.version)
 
 
-def _applied(found: InForce, setting: str | None) -> AppliedPolicy | None:
+def _applied(found: InForce, setting: str | None) -> views.AppliedPolicy | None:
     if setting is None:
         return None
     value = getattr(found.policy, setting)
-    return AppliedPolicy(setting=setting, value=value, version=found.version, effective_on=found.effective_on)
+    return views.AppliedPolicy(
+        setting=setting, value=value, version=found.version, effective_on=found.effective_on
+    )
 
 
 @router.post(
-    "/v1/reviews/{review_id}/meeting", response_model=ReviewView, dependencies=[allow("reviews.book")]
+    "/v1/reviews/{review_id}/meeting", response_model=views.ReviewView, dependencies=[allow("reviews.book")]
 )
 async def book_meeting(review_id: UUID, body: BookMeeting, ctx: Ctx) -> Response:
     """Book the meeting, or move it. Too short a notice is recorded as a breach, not refused."""
@@ -326,7 +161,9 @@ async def book_meeting(review_id: UUID, body: BookMeeting, ctx: Ctx) -> Response
         return _changed(ctx, tx, changed)
 
 
-@router.post("/v1/reviews/{review_id}/held", response_model=ReviewView, dependencies=[allow("reviews.hold")])
+@router.post(
+    "/v1/reviews/{review_id}/held", response_model=views.ReviewView, dependencies=[allow("reviews.hold")]
+)
 async def hold_meeting(review_id: UUID, body: HoldMeeting, ctx: Ctx) -> Response:
     """Record that the meeting was held."""
     async with ctx.write() as tx:
@@ -334,7 +171,7 @@ async def hold_meeting(review_id: UUID, body: HoldMeeting, ctx: Ctx) -> Response
 
 
 @router.post(
-    "/v1/reviews/{review_id}/report", response_model=ReviewView, dependencies=[allow("reviews.report")]
+    "/v1/reviews/{review_id}/report", response_model=views.ReviewView, dependencies=[allow("reviews.report")]
 )
 async def receive_report(review_id: UUID, body: ReceiveReport, ctx: Ctx) -> Response:
     """Record the report of the meeting."""
@@ -343,7 +180,9 @@ async def receive_report(review_id: UUID, body: ReceiveReport, ctx: Ctx) -> Resp
 
 
 @router.post(
-    "/v1/reviews/{review_id}/decision", response_model=ReviewView, dependencies=[allow("reviews.decide")]
+    "/v1/reviews/{review_id}/decision",
+    response_model=views.ReviewView,
+    dependencies=[allow("reviews.decide")],
 )
 async def decide(review_id: UUID, body: Decide, ctx: Ctx) -> Response:
     """Record the decision that was notified."""
@@ -360,7 +199,9 @@ async def decide(review_id: UUID, body: Decide, ctx: Ctx) -> Response:
         return _changed(ctx, tx, changed)
 
 
-@router.post("/v1/reviews", status_code=201, response_model=ReviewView, dependencies=[allow("reviews.enter")])
+@router.post(
+    "/v1/reviews", status_code=201, response_model=views.ReviewView, dependencies=[allow("reviews.enter")]
+)
 async def enter_review(body: EnterReview, ctx: Ctx) -> Response:
     """Enter a review of earlier twelve months that nobody recorded, by its meeting; then its report and decision as for
     any other. The reviews after it are reckoned anew."""
@@ -372,7 +213,7 @@ async def enter_review(body: EnterReview, ctx: Ctx) -> Response:
 @router.post(
     "/v1/reviews/{review_id}/corrections",
     status_code=201,
-    response_model=ReviewView,
+    response_model=views.ReviewView,
     dependencies=[allow("reviews.correct-date")],
 )
 async def correct_day(review_id: UUID, body: CorrectDay, ctx: Ctx) -> Response:
@@ -384,7 +225,7 @@ async def correct_day(review_id: UUID, body: CorrectDay, ctx: Ctx) -> Response:
 
 @router.get(
     "/v1/reviews/{review_id}/corrections",
-    response_model=Page[CorrectionView],
+    response_model=Page[views.CorrectionView],
     dependencies=[allow("reviews.correct-date")],
 )
 async def list_corrections(review_id: UUID, ctx: Ctx, paging: Paging) -> Response:
@@ -393,22 +234,26 @@ async def list_corrections(review_id: UUID, ctx: Ctx, paging: Paging) -> Respons
     page = paging.page(
         rows,
         key=lambda row: (row.id,),
-        view=lambda row: CorrectionView(**{name: getattr(row, name) for name in CorrectionView.model_fields}),
+        view=lambda row: views.CorrectionView(
+            **{name: getattr(row, name) for name in views.CorrectionView.model_fields}
+        ),
     )
     return ctx.answer(200, page)
 
 
-@router.get("/v1/officers", response_model=Page[OfficerView], dependencies=[allow("officers.list")])
+@router.get("/v1/officers", response_model=Page[views.OfficerView], dependencies=[allow("officers.list")])
 async def list_officers(ctx: Ctx, paging: Paging) -> Response:
     """The caseload per officer: running plans, open reviews, overdue ones, and those due in 30 days."""
     rows = await queries.caseloads(ctx, paging)
-    page = paging.page(rows, key=lambda row: (row.responsible_la, row.name), view=OfficerView.model_validate)
+    page = paging.page(
+        rows, key=lambda row: (row.responsible_la, row.name), view=views.OfficerView.model_validate
+    )
     return ctx.answer(200, page)
 
 
 def _changed(ctx: Ctx, tx: Any, changed: commands.Changed, *, status: int = 200) -> Response:
     review: Review = changed.review
-    view = _view(review, changed.missed, ctx)
+    view = views.review_view(review, changed.missed, ctx.clock.today(), role=ctx.caller.role)
     location = f"/v1/reviews/{review.id}" if status == 201 else None
     answer: Response = tx.answer(status, view, etag=review.version, location=location)
     return answer

@@ -10,34 +10,28 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from fastapi import Response
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, func, or_, select
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.events import ReviewKind
+from review_scheduler import views
 from review_scheduler.calendars import find
 from review_scheduler.domain.calendars import Calendar
 from review_scheduler.domain.policy import InForce, policy_from
 from review_scheduler.domain.stages import ORDER, Stage, StageState
 from review_scheduler.tables import CorrectionRow, CouncilPolicy, PlanRow, ReviewRow, StageRow
-from service_kit.access import Caller
+from service_kit.access import Caller, either_council
 from service_kit.context import Ctx
+from service_kit.lists import Listing
 from service_kit.paging import PageRequest
 from service_kit.policy import Predicate
 from service_kit.problems import Fault, Refusal
 
 
-def _own_la(table: type[ReviewRow | PlanRow]) -> Any:
-    def rows(caller: Caller) -> ColumnElement[bool]:
-        return _of_council(table, sorted(caller.las))
-
-    return rows
-
-
-def _of_council(table: type[ReviewRow | PlanRow], las: Sequence[str]) -> ColumnElement[bool]:
-    """Rows that one of these councils is responsible for or administers, as each is indexed."""
-    responsible, administering = col(table.responsible_la), col(table.administering_la)
-    return or_(responsible.in_(las), and_(administering.in_(las), administering != responsible))
+def _of_councils(table: type[ReviewRow | PlanRow], las: Sequence[Any]) -> tuple[ColumnElement[bool], ...]:
+    return either_council(col(table.responsible_la), col(table.administering_la), las)
 
 
 def _own(table: type[ReviewRow | PlanRow], column: str) -> Any:
@@ -51,14 +45,14 @@ def _own_team(table: type[ReviewRow | PlanRow]) -> Any:
 
     def rows(caller: Caller) -> ColumnElement[bool]:
         mine: ColumnElement[bool] = _own(table, "social_care_team")(caller)
-        return and_(mine, _of_council(table, sorted(caller.las))) if caller.las else mine
+        return and_(mine, or_(*_of_councils(table, sorted(caller.las)))) if caller.las else mine
 
     return rows
 
 
 def _scopes(table: type[ReviewRow | PlanRow]) -> dict[Predicate, Any]:
     return {
-        Predicate.own_la: _own_la(table),
+        Predicate.own_la: lambda caller: _of_councils(table, sorted(caller.las)),
         Predicate.own_school: _own(table, "urn"),
         Predicate.own_area: _own(table, "icb"),
         Predicate.own_team: _own_team(table),
@@ -66,15 +60,6 @@ def _scopes(table: type[ReviewRow | PlanRow]) -> dict[Predicate, Any]:
 
 
 SCOPES = {ReviewRow: _scopes(ReviewRow), PlanRow: _scopes(PlanRow)}
-
-
-UNTOLD = {
-    "school": ("icb", "social_care_team"),
-    "icb": ("urn", "setting", "social_care_team"),
-    "social-care": ("urn", "setting", "icb"),
-}
-"""What a role is not told of its own reviews: where a child goes to school is neither in a notice nor in a list of
-health or social care (security.md, section 1), and a school does not learn who else works with the family."""
 
 
 class StatusFilter(StrEnum):
@@ -92,7 +77,7 @@ class StatusFilter(StrEnum):
     OVERDUE = "overdue"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """The filters of a list of reviews; None means any. `due_before` excludes that day, `updated_since` includes that
     instant; `missed` is a stage recorded as missed before arrival."""
@@ -108,25 +93,47 @@ class Wanted:
     missed: Stage | None = None
 
 
-async def list_reviews(
-    ctx: Ctx, wanted: Wanted, paging: PageRequest
-) -> tuple[list[Any], dict[UUID, list[str]]]:
-    """One page and a row more, in the order of due date, or of change with `updated_since`; and the stages that each
-    missed before it arrived here."""
-    order = sort_columns(wanted)
+_FILTERS = {
+    "urn": col(ReviewRow.urn) == bindparam("urn"),
+    "la": or_(*_of_councils(ReviewRow, [bindparam("la")])),
+    "officer": col(ReviewRow.officer) == bindparam("officer"),
+    "status": col(ReviewRow.status) == bindparam("status"),
+    "open": col(ReviewRow.closed_on).is_(None),
+    "overdue": col(ReviewRow.due_on) < views.TODAY,
+    "kind": col(ReviewRow.kind) == bindparam("kind"),
+    "due_before": col(ReviewRow.due_on) < bindparam("due_before"),
+    "updated_since": col(ReviewRow.updated_at) >= bindparam("updated_since"),
+    "case": col(ReviewRow.case_id) == bindparam("case"),
+    "missed": exists().where(
+        col(StageRow.review_id) == col(ReviewRow.id),
+        col(StageRow.stage) == bindparam("missed"),
+        views.MISSED,
+    ),
+}
+
+
+def _sorted_by(column: Any) -> Listing:
+    return Listing(SCOPES, ReviewRow, views.review_json, (col(column), col(ReviewRow.id)), _FILTERS)
+
+
+BY_DUE_DATE, BY_CHANGE = _sorted_by(ReviewRow.due_on), _sorted_by(ReviewRow.updated_at)
+
+
+async def list_reviews(ctx: Ctx, wanted: Wanted, paging: PageRequest) -> Response:
+    """A page in the order of due date, or of change with `updated_since`."""
     check_cursor(wanted, paging)
     check_filters(wanted, ctx.caller)
-    query = select(*SHOWN).where(
-        ctx.visible(ReviewRow), *_conditions(wanted, ctx.clock.today()), paging.after(*order)
-    )
-    async with ctx.read() as session:
-        rows = list((await session.execute(query.order_by(*order).limit(paging.fetch))).all())
-        return rows, await missed_stages(session, [row.id for row in rows])
+    listing = BY_CHANGE if wanted.updated_since else BY_DUE_DATE
+    return await ctx.page(listing, paging, _asked(wanted), today=ctx.clock.today())
 
 
-def sort_columns(wanted: Wanted) -> tuple[Any, Any]:
-    """The columns a list is sorted and paged by."""
-    return (col(ReviewRow.updated_at) if wanted.updated_since else col(ReviewRow.due_on)), col(ReviewRow.id)
+def _asked(wanted: Wanted) -> dict[str, Any]:
+    asked, status = dict(vars(wanted)), wanted.status
+    if status in (StatusFilter.OPEN, StatusFilter.OVERDUE):
+        asked |= {"status": None, "open": True, "overdue": status is StatusFilter.OVERDUE or None}
+    elif status not in (None, StatusFilter.CONCLUDED, StatusFilter.WITHDRAWN):
+        asked["open"] = True  # as such a review is; by this the small index of open ones is found
+    return asked
 
 
 def check_cursor(wanted: Wanted, paging: PageRequest) -> None:
@@ -140,49 +147,9 @@ def check_cursor(wanted: Wanted, paging: PageRequest) -> None:
 
 def check_filters(wanted: Wanted, caller: Caller) -> None:
     """A filter must not tell what the answer leaves out."""
-    if wanted.urn and "urn" in UNTOLD.get(caller.role, ()):
+    if wanted.urn and "urn" in views.UNTOLD.get(caller.role, ()):
         message = "Reviews cannot be narrowed by school here."
         raise Refusal("bad-parameter", errors=[Fault("/urn", "not-offered", message)])
-
-
-def _conditions(wanted: Wanted, today: date) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if wanted.urn:
-        found.append(col(ReviewRow.urn) == wanted.urn)
-    if wanted.la:
-        found.append(_of_council(ReviewRow, [wanted.la]))
-    if wanted.officer:
-        found.append(col(ReviewRow.officer) == wanted.officer)
-    if wanted.kind:
-        found.append(col(ReviewRow.kind) == wanted.kind.value)
-    if wanted.due_before:
-        found.append(col(ReviewRow.due_on) < wanted.due_before)
-    if wanted.updated_since:
-        found.append(col(ReviewRow.updated_at) >= wanted.updated_since)
-    if wanted.case:
-        found.append(col(ReviewRow.case_id) == wanted.case)
-    if wanted.missed:
-        missed = (col(StageRow.stage) == wanted.missed.value, col(StageRow.state) == StageState.MISSED.value)
-        found.append(exists().where(col(StageRow.review_id) == col(ReviewRow.id), *missed))
-    return found + _of_status(wanted.status, today)
-
-
-def _of_status(status: StatusFilter | None, today: date) -> list[ColumnElement[bool]]:
-    match status:
-        case None:
-            return []
-        case StatusFilter.OPEN:
-            return [col(ReviewRow.closed_on).is_(None)]
-        case StatusFilter.OVERDUE:
-            return [col(ReviewRow.closed_on).is_(None), col(ReviewRow.due_on) < today]
-        case StatusFilter.CONCLUDED | StatusFilter.WITHDRAWN:
-            return [col(ReviewRow.status) == status.value]
-        case _:
-            return [col(ReviewRow.closed_on).is_(None), col(ReviewRow.status) == status.value]
-
-
-_HIDDEN_IN_LISTS = ("dates",)
-SHOWN = tuple(column for column in ReviewRow.__table__.c if column.name not in _HIDDEN_IN_LISTS)  # type: ignore[attr-defined]
 
 
 async def missed_stages(session: AsyncSession, reviews: Sequence[UUID]) -> dict[UUID, list[str]]:

@@ -19,6 +19,7 @@ STILL_OPEN = "closed_on IS NULL"
 KEPT_FOR_ANOTHER = "administering_la <> responsible_la"
 """A plan that one council keeps for another: few, so that an index of these alone stays small."""
 PENDING = "state = 'pending'"
+MISSED = "state = 'missed_before_arrival'"
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 _OPEN = ", ".join(f"'{status}'" for status in OPEN)
 
@@ -152,7 +153,10 @@ class StageRow(Base, table=True):
     """One announcement of a review: at most one row, and one event, per review and stage."""
 
     __tablename__ = "stage"
-    __table_args__ = (Index("ix_stage_pending", "on", "review_id", "stage", **_where(PENDING)),)
+    __table_args__ = (
+        Index("ix_stage_pending", "on", "review_id", "stage", **_where(PENDING)),
+        Index("ix_stage_missed", "review_id", "stage", **_where(MISSED)),
+    )
 
     review_id: UUID = Field(primary_key=True, foreign_key="review.id")
     stage: str = Field(primary_key=True, sa_type=String(10))

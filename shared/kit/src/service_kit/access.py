@@ -7,12 +7,12 @@ of the SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import RouteContext, iter_route_contexts
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, and_, false, func, or_, true
 
 from service_kit.limits import Limiter, per_minute
 from service_kit.policy import POLICY, ROLES, Predicate
@@ -23,7 +23,9 @@ from service_kit.tokens import Caller, Keys, LocalKeys, RemoteKeys, Verifier, in
 SESSION_COOKIE = "ehcp_session"
 SCHEME = "bearer"  # name of the security scheme in the API description
 
-Scopes: TypeAlias = Mapping[Any, Mapping[Predicate, Callable[[Caller], ColumnElement[bool]]]]
+Scope: TypeAlias = Callable[[Caller], "ColumnElement[bool] | tuple[ColumnElement[bool], ...]"]
+"""The rows that are a caller's own. Several conditions: no row fulfils two, and each has an index."""
+Scopes: TypeAlias = Mapping[Any, Mapping[Predicate, Scope]]
 
 # -- who asks ----------------------------------------------------------------------------------------------
 
@@ -67,10 +69,31 @@ def visible(who: Caller, action: str, scopes: Scopes, table: Any) -> ColumnEleme
     """The rows of `table` that this caller may touch with `action`, for the WHERE. Raises `Refusal`
     forbidden, and `LookupError` if the service has no scope for this table and predicate: nothing is shown
     by mistake."""
+    return or_(*alternatives(who, action, scopes, table))
+
+
+def alternatives(who: Caller, action: str, scopes: Scopes, table: Any) -> tuple[ColumnElement[bool], ...]:
+    """The same rows in parts, so that a list can read each part in the order of its own index."""
     predicate = authorise(who, action)
     if predicate is Predicate.everyone:
-        return true()
-    return scopes[table][predicate](who)
+        return (true(),)
+    found = scopes[table][predicate](who)
+    return (found or (false(),)) if isinstance(found, tuple) else (found,)
+
+
+def either_council(
+    responsible: Any, administering: Any, las: Sequence[Any]
+) -> tuple[ColumnElement[bool], ...]:
+    """One of these councils is responsible, or does the work for another that is none of them: a scope in parts."""
+    for_another = and_(administering != responsible, *(responsible != la for la in las))
+    return (
+        *(responsible == la for la in las),
+        # `nullif` says again what the rest says, for PostgreSQL's planner: it takes such rows for most, which are few.
+        *(
+            and_(administering == la, for_another, func.nullif(administering, responsible) == la)
+            for la in las
+        ),
+    )
 
 
 # -- markers on routes -------------------------------------------------------------------------------------
@@ -214,10 +237,12 @@ __all__ = [
     "Verifier",
     "admit",
     "allow",
+    "alternatives",
     "authorise",
     "caller",
     "check_routes",
     "counted_as",
+    "either_council",
     "install",
     "markers",
     "public",

@@ -28,6 +28,8 @@ from service_kit.access import Caller
 from service_kit.clock import Clock
 from service_kit.database import Database, Transaction
 from service_kit.failpoints import failpoint
+from service_kit.lists import Listing
+from service_kit.paging import PageRequest
 from service_kit.prepared import Prepared
 from service_kit.problems import Refusal
 from service_kit.settings import Settings
@@ -139,6 +141,16 @@ class Context:
     ) -> Response:
         """An answer to a reading request."""
         return answer(status, model, etag=etag, headers=headers)
+
+    async def page(
+        self, listing: Listing, paging: PageRequest, filters: Mapping[str, Any], **values: Any
+    ) -> Response:
+        """A page that the database writes, of the rows that this caller may see. `filters` are values by filter, None
+        for one that is not asked for; `values` those of other parameters in the listing's expressions."""
+        asked = {name: value for name, value in filters.items() if value is not None}
+        statement = listing.statement(self.caller, self.action, asked, paging)
+        rows = await self.db.fetch(statement, {**asked, **values, **paging.behind(len(listing.order))})
+        return Response(paging.written(rows), media_type="application/json")
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

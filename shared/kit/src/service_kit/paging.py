@@ -133,8 +133,22 @@ class PageRequest:
         following = encode_cursor(key(shown[-1]), secret=self.secret, route=self.route) if more else None
         return Page(items=[view(row) for row in shown], next=following)
 
+    def behind(self, keys: int) -> dict[str, Key]:
+        """The cursor as parameters `behind_0`, `behind_1`…, of a list sorted by so many columns."""
+        if self.cursor is not None and len(self.cursor) != keys:
+            raise _bad("cursor")
+        return {f"behind_{n}": value for n, value in enumerate(self.cursor or ())}
 
-def page_request(
+    def written(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """The same page of rows that are JSON text, followed by their sort key."""
+        more = len(rows) > self.limit
+        key = rows[self.limit - 1][1:] if more else ()
+        following = f'"{encode_cursor(key, secret=self.secret, route=self.route)}"' if more else "null"
+        items = ",".join([row[0] for row in rows[: self.limit]])
+        return f'{{"items":[{items}],"next":{following}}}'.encode()
+
+
+async def page_request(  # async: FastAPI would give a plain function to a thread
     request: Request,
     limit: Annotated[str | None, Query(description="rows per page, 1 to 200; 50 if not given")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before", max_length=2048)] = None,
