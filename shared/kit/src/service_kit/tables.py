@@ -57,6 +57,10 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        # PostgreSQL's driver gives UTC already; converting again is felt in lists.
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
 
 def json_type() -> TypeEngine[Any]:
     """JSON: JSONB on PostgreSQL, JSON text on SQLite."""
