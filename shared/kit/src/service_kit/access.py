@@ -24,7 +24,8 @@ SESSION_COOKIE = "ehcp_session"
 SCHEME = "bearer"  # name of the security scheme in the API description
 
 Scope: TypeAlias = Callable[[Caller], "ColumnElement[bool] | tuple[ColumnElement[bool], ...]"]
-"""The rows that are a caller's own. Several conditions: no row fulfils two, and each has an index."""
+"""The rows that are a caller's own, by role, organisation and councils. Several conditions: no row fulfils two, and each
+has an index."""
 Scopes: TypeAlias = Mapping[Any, Mapping[Predicate, Scope]]
 
 # -- who asks ----------------------------------------------------------------------------------------------

@@ -14,18 +14,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, literal_column, or_, select, tuple_, union_all
 
 from service_kit.access import Caller, Scopes, alternatives
-from service_kit.paging import PageRequest
+from service_kit.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from service_kit.prepared import Prepared
 
 _MOST_KEPT = 500
 _MOST_PARTS = 8  # rows of more parts than this are found together and sorted
 # PostgreSQL does not know a limit that is a parameter when it plans, and plans each execution anew.
-_LIMITS = (51, 201)
+_LIMITS = (DEFAULT_LIMIT + 1, MAX_LIMIT + 1)
 
 
 class Listing:
     """The rows of `table`, a key of `scopes`: `item` gives the JSON of a row as a role sees it (`Shape.json`), `order`
-    are the columns by which it is sorted and paged (ascending, not null, the last one unique), `filters` conditions by name, each on a parameter of its own name.
+    are the columns by which it is sorted and paged (ascending, not null, the last one unique), `filters` conditions by
+    name, each on a parameter of its own name.
 
     Statements are kept, one for each combination of rights and filters.
     """
