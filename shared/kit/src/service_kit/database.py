@@ -45,7 +45,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service_kit.clock import Clock
@@ -249,9 +249,17 @@ class Database:
 
     async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
         """The rows of one reading statement, straight from the driver."""
+
+        def borrowed() -> Rows:
+            # The pool must be called in a greenlet: in one for all, as two are felt in lists.
+            pooled = self.engine.sync_engine.raw_connection()
+            try:
+                return await_only(statement.fetch(pooled.driver_connection, self.engine.dialect, values))
+            finally:
+                pooled.close()
+
         try:
-            async with self._pooled() as pooled:
-                return await statement.fetch(pooled.driver_connection, self.engine.dialect, values)
+            return await greenlet_spawn(borrowed)
         except Exception as error:
             if is_outage(error):
                 raise Unavailable from error
