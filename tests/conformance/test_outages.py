@@ -100,14 +100,18 @@ async def test_f26_a_database_that_does_not_answer_is_reported_unavailable_in_ti
             async with db.write() as tx:
                 await publish(tx, ENDED, case=uuid4(), la="351")
 
-        async def write_on() -> None:
+        async def write_on(*, session: bool) -> None:
             async with db.write() as tx:
                 await publish(tx, ENDED, case=uuid4(), la="351")
                 await tx.flush()
                 await silent.wait()
-                await publish(tx, ENDED, case=uuid4(), la="351")
+                await (
+                    tx.execute(select(db.tables["outbox"]))
+                    if session
+                    else publish(tx, ENDED, case=uuid4(), la="351")
+                )
 
-        under_way = [asyncio.create_task(write_on()) for _ in range(3)]
+        under_way = [asyncio.create_task(write_on(session=session)) for session in (False, True)]
         await asyncio.gather(*(write() for _ in range(4)))
         await link.blackhole()
         silent.set()

@@ -292,11 +292,12 @@ class Database:
     async def _pooled(self) -> AsyncIterator[PoolProxiedConnection]:
         """A connection of the pool, without what SQLAlchemy builds around one."""
         pooled = await self.engine.raw_connection()
+        driver: Any = pooled.driver_connection
         try:
             yield pooled
         except TimeoutError:  # the same for a statement without SQLAlchemy
             if not self.is_sqlite:
-                pooled.driver_connection.terminate()  # type: ignore[union-attr]
+                driver.terminate()
             raise
         finally:
             await greenlet_spawn(pooled.close)
