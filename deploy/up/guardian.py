@@ -43,6 +43,11 @@ class Guardian:
         self._shell.wait(60)
 
 
+def killing(group: int) -> list[str]:
+    """The command, for a note, that kills a process group. Without `--`, which the `kill` of some shells does not take."""
+    return ["kill", "-KILL", f"-{group}"]
+
+
 def note(
     directory: Path, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> Path:

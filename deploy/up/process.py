@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Thread
 
-from .guardian import note
+from .guardian import killing, note
 
 FIRST_PAUSE, LONGEST_PAUSE, SETTLED = 0.1, 5.0, 10.0
 """Seconds before the first new start, doubled each time up to the longest; who ran long enough begins
@@ -138,7 +138,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        note(self._directory, self.name, ["kill", "-KILL", "--", f"-{running.pid}"])
+        note(self._directory, self.name, killing(running.pid))
         with self._change:
             self.pid, self.since = running.pid, time.time()
             self._change.notify_all()

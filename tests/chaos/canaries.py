@@ -21,6 +21,8 @@ DEPTH = 3
 """How many layers of encoding are taken off."""
 MOST_UNPACKED = 1_000_000
 _PACKED, _GZIP = b"\x1f\x8b\x08", 31
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""Nearly all that looks like base64 and is none."""
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _UPN_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYZ"
 _FIRST_BIRTHDAY = date(2013, 1, 1)
@@ -72,7 +74,7 @@ class Canaries:
         shapes: dict[bytes, list[bytes]] = defaultdict(list)
         for value in self._values:
             shapes[_shape(value)].append(value)
-        self._patterns = [re.compile(b"(?=(" + _pattern(group) + b"))") for group in shapes.values()]
+        self._patterns = [re.compile(_pattern(group)) for group in shapes.values()]
 
     def found_in(self, blob: bytes) -> set[str]:
         """The values that are in it, written plainly or under up to `DEPTH` layers of encoding."""
@@ -80,8 +82,26 @@ class Canaries:
         for layer in layers(blob, DEPTH):
             plain = layer.lower()
             for pattern in self._patterns:
-                found |= {self._values[hit] for hit in pattern.findall(plain) if hit in self._values}
+                found |= {self._values[hit] for hit in _overlapping(pattern, plain) if hit in self._values}
         return found
+
+
+def unseen(blob: bytes, seen: set[bytes]) -> bytes:
+    """The lines and fields of a blob that are not in `seen`, which they are put into: an event stands in the log, in many
+    tables and in webhooks, and needs to be searched once only. What holds something packed stays whole."""
+    if _PACKED in blob:
+        return blob
+    fresh = [piece for piece in dict.fromkeys(re.split(rb"[\t\n]", blob)) if piece not in seen]
+    seen.update(fresh)
+    return b"\n".join(fresh)
+
+
+def _overlapping(pattern: re.Pattern[bytes], text: bytes) -> Iterator[bytes]:
+    """All matches, also those that begin within another."""
+    place = 0
+    while match := pattern.search(text, place):
+        yield match[0]
+        place = match.start() + 1
 
 
 def _shape(value: bytes) -> bytes:
@@ -123,7 +143,7 @@ def _unescaped(blob: bytes) -> bytes:
 def _from_base64(blob: bytes) -> bytes:
     """Whatever looks like base64, begun at each of its four places: a value may stand anywhere in what was encoded."""
     pieces = []
-    for run in re.findall(rb"[A-Za-z0-9+/_-]{12,}", blob):
+    for run in re.findall(rb"[A-Za-z0-9+/_-]{12,}", _UUID.sub(b" ", blob)):
         plain = run.translate(_TO_STANDARD) + b"AAA"
         pieces += [
             base64.b64decode(plain[start : len(plain) - (len(plain) - start) % 4]) for start in range(4)

@@ -12,24 +12,26 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 
-from .canaries import Canaries
-from .evidence import Delivery, Evidence, Sample
+from .canaries import Canaries, unseen
+from .evidence import SLOW_BROKER, Delivery, Evidence, Sample
 
 LOST, DOUBLED, MISORDERED, STRANGER = "lost", "doubled", "misordered", "to strangers"
 LEAKED, OTHER = "leaked", "otherwise"
 GRACE = 60.0
 """Seconds after a change in which a partner may still be told (I8)."""
 IN_FLIGHT = 5.0
-"""Seconds in which a request begun before a partner was told of a leaving may still arrive."""
+"""Seconds in which a request may still arrive that was begun before the news of a leaving had come."""
 HEARD_WITHIN = 45.0
 """Seconds after an outage of the broker in which everybody hears again of what was written meanwhile."""
+MOST_REBALANCES = 3
+"""In a minute in which the broker is slow."""
 ENDS_WITHIN = 15.0
-ANSWERED_WITHIN = 12.0
+ANSWERED_WITHIN = 6.0
 """Seconds in which an API says that its database does not answer."""
 SAYS_SO = (409, 429, 503)
 """How an API may say that it could not do it now."""
@@ -414,30 +416,21 @@ def _learned(evidence: Evidence) -> dict[str, list[float]]:
     return learned
 
 
-def who_was_told_goodbye_hears_no_more(evidence: Evidence) -> Found:
-    """I8, without grace: after a school has accepted the news that a pupil has left, it hears nothing new of the pupil,
-    unless the pupil has come back, as far as notification-service knows."""
+def who_is_known_to_have_lost_a_case_hears_no_more(evidence: Evidence) -> Found:
+    """I8, without the minute's grace: once notification-service has received the news that a partner has lost a case, the
+    partner is told no more than that news, whatever waited for it or is tried again (F46)."""
+    partners = {p["name"]: p for p in evidence.load if p["kind"] == "partner"}
     entitled = _entitled(evidence, known=True)
-    gone: dict[tuple[str, str], float] = {}
-    known: set[str] = set()
+    moves = {event["id"] for event in evidence.events if event["type"] in MOVES}
     for request in evidence.requests:
-        body, notice = json.loads(request["body"]), request["headers"].get("webhook-id", "")
-        if not request["partner"].startswith("school-"):
+        partner, body = partners[request["partner"]], json.loads(request["body"])
+        if partner["partner_kind"] == "case-system" or body["id"] in moves:
             continue
-        place = (request["partner"], body["subject"])
-        mine = request["partner"].removeprefix("school-")
-        if body["type"] == "ehcp.placement-changed.v1":
-            if body["data"].get("placement", {}).get("urn") == mine:
-                gone.pop(place, None)
-            elif request["verdict"] == 204:
-                gone.setdefault(place, request["at"])
-        elif notice not in known and request["at"] > gone.get(place, float("inf")) + IN_FLIGHT:
-            spans = entitled[body["subject"], "school", mine]
-            if not any(begins <= request["at"] <= ends for begins, ends in spans):
-                yield Violation(
-                    "I8", STRANGER, f"{request['partner']} heard {body['type']} after the goodbye"
-                )
-        known.add(notice)
+        spans = entitled[body["subject"], partner["partner_kind"], partner["ref"]]
+        if not any(begins <= request["at"] <= ends + IN_FLIGHT for begins, ends in spans):
+            yield Violation(
+                "I8", STRANGER, f"{partner['name']} heard {body['type']} after the news of its loss"
+            )
 
 
 def signatures_verify(evidence: Evidence) -> Found:
@@ -495,8 +488,9 @@ def no_canary_has_left_case_service(evidence: Evidence) -> Found:
     nor the need, whose code and name are the same for every child."""
     personal = {value for entry in evidence.load if entry["kind"] == "child" for value in entry["personal"]}
     canaries = Canaries([*personal, *NEED])
+    seen: set[bytes] = set()
     for path in evidence.left:
-        for value in sorted(canaries.found_in(path.read_bytes())):
+        for value in sorted(canaries.found_in(unseen(path.read_bytes(), seen))):
             yield Violation("I10", LEAKED, f"{value} in {path.name}")
 
 
@@ -614,6 +608,20 @@ def a_broker_outage_is_no_outage_of_the_api(evidence: Evidence) -> Found:
                 yield Violation("F20", OTHER, f"{entry['part']}: {entry['status']} while {outage.what}")
 
 
+def a_slow_broker_is_no_storm_of_rebalances(evidence: Evidence) -> Found:
+    """F23: whoever waits for an answer stays in the group."""
+    if evidence.outages and not any(evidence.rejoined.values()):
+        yield Violation(
+            "F23", OTHER, "no consumer has said that it joined its group: rebalances cannot be counted"
+        )
+    for outage in (one for one in evidence.outages if one.what == SLOW_BROKER):
+        most = MOST_REBALANCES * ceil((outage.ended - outage.began) / 60)
+        for part, times in evidence.rejoined.items():
+            count = sum(outage.began <= at <= outage.ended for at in times)
+            if count > most:
+                yield Violation("F23", OTHER, f"{part}: {count} rebalances while {outage.what}")
+
+
 def _excused(evidence: Evidence, entry: Mapping[str, Any]) -> bool:
     """Whether the API process or the database was away at that time."""
     return _within((*evidence.absences.get(entry["part"], ()), *evidence.database_away), entry)
@@ -645,7 +653,7 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     owed_notices_are_delivered,
     accepted_requests_match_deliveries,
     nobody_else_was_told,
-    who_was_told_goodbye_hears_no_more,
+    who_is_known_to_have_lost_a_case_hears_no_more,
     signatures_verify,
     everything_has_settled,
     rebuilt_equals_live,
@@ -657,5 +665,6 @@ INVARIANTS: tuple[Callable[[Evidence], Found], ...] = (
     a_silent_database_is_said_in_time,
     a_process_that_is_asked_to_end_ends_in_order,
     a_broker_outage_is_no_outage_of_the_api,
+    a_slow_broker_is_no_storm_of_rebalances,
     reading_everything_again_tells_nobody_anything,
 )

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ REPORTING_TABLES = ("plan", "review", "notice", "item", "counter", "progress")
 OF_THE_KIT = ("outbox", "inbox", "last_received", "parked", "sequences", "ticks")
 """What case-service's database holds besides the children themselves."""
 SENDING = ("case", "scheduler", "notification")
+SLOW_BROKER = "the broker is slow"
 UNSENT = "SELECT count(*) FROM outbox WHERE published_at IS NULL"
 
 
@@ -139,6 +141,8 @@ class Evidence:
     database_away: Sequence[tuple[float, float]] = ()
     silences: Sequence[tuple[float, float]] = ()
     """When the database could be reached by the APIs and did not answer."""
+    rejoined: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """When a consumer got its partitions anew, by the name of its process."""
     replays: Sequence[float] = ()
     """When every consumer was sent back to the first record."""
     endings: Sequence[Ending] = ()
@@ -293,6 +297,23 @@ def write_log(entries: Sequence[Entry], directory: Path) -> list[Path]:
         path.write_bytes(b"\n".join(parts))
         paths.append(path)
     return paths
+
+
+# -- what the processes say of themselves -----------------------------------------------------------------------------
+
+SYNCED = '"Successfully synced group'
+"""How aiokafka says that a rebalance is over."""
+
+
+def rejoined(logs: Sequence[Path]) -> dict[str, list[float]]:
+    """When each consumer got its partitions anew, by the name of its process."""
+    found = {}
+    for log in logs:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if SYNCED in line]
+        found[log.stem] = [
+            datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp() for line in lines
+        ]
+    return found
 
 
 # -- healing ----------------------------------------------------------------------------------------------------------

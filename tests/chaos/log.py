@@ -38,7 +38,7 @@ def read(bootstrap: str, prefix: str, topics: Sequence[str]) -> list[Entry]:
         consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in left])
         entries = []
         while left:
-            for message in consumer.consume(500, timeout=5):
+            for message in consumer.consume(500, timeout=0.2):
                 assert message.error() is None, message.error()
                 entry = _entry(message, prefix)
                 entries.append(entry)

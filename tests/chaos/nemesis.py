@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from confluent_kafka import KafkaException
 
 from . import log, strays
-from .evidence import Outage, deaf, unsent
+from .evidence import SLOW_BROKER, Outage, deaf, unsent
 from .stage import LISTENS, NAMES, PREFIX, TOPICS, Part, Stage
 
 FAILPOINTS: Mapping[str, str] = {
@@ -114,9 +114,8 @@ class Nemesis:
                 part.kill()
 
     def relent(self) -> None:
-        """Let everything live from now on."""
+        """Let everything live from now on; who is armed may die of it once more."""
         self.arming = False
-        self.spare(*(part.name for part in self.stage.parts))
         self.doing = "healing"
 
     # -- processes ----------------------------------------------------------------------------------------------
@@ -190,7 +189,7 @@ class Nemesis:
 
     async def slow_broker(self, seconds: float) -> None:
         """Every answer of the broker takes seconds, and the line is thin (F23)."""
-        async with self._outage("the broker is slow"):
+        async with self._outage(SLOW_BROKER):
             await self.stage.broker_link.delay(**SLOW)
             await asyncio.sleep(seconds)
             await self.stage.broker_link.heal()

@@ -83,22 +83,22 @@ def _b05_redirects_followed() -> None:
 def _b06_commit_after_the_answer() -> None:
     from service_kit.database import Database
 
-    right = Database.write
+    right = Database.transaction
 
     @asynccontextmanager
-    async def write(self: Any) -> AsyncIterator[Any]:
-        transaction = right(self)
-        session = await transaction.__aenter__()
+    async def transaction(self: Any) -> AsyncIterator[Any]:
+        opened = right(self)
+        tx = await opened.__aenter__()
         try:
-            yield session
+            yield tx
         except BaseException as error:
-            await transaction.__aexit__(type(error), error, error.__traceback__)
+            await opened.__aexit__(type(error), error, error.__traceback__)
             raise
-        task = asyncio.create_task(_finish(transaction))
+        task = asyncio.create_task(_finish(opened))
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
-    Database.write = write  # type: ignore[method-assign]
+    Database.transaction = transaction  # type: ignore[method-assign]
 
 
 async def _finish(transaction: AbstractAsyncContextManager[Any]) -> None:
@@ -218,13 +218,13 @@ def _b14_input_in_a_log_line() -> None:
     from case_service import pushes as typed
 
     pushes: Any = typed
-    right = pushes.snapshot_of
+    right = pushes.sent
 
-    def snapshot_of(source: str, ref: str, body: Any) -> Any:
+    def sent(source: str, body: Any, *, ref: str) -> Any:
         print(f"took {ref}: {body}", flush=True)
-        return right(source, ref, body)
+        return right(source, body, ref=ref)
 
-    pushes.snapshot_of = snapshot_of
+    pushes.sent = sent
 
 
 def _b15_known_when_the_log_was_read() -> None:

@@ -25,7 +25,7 @@ from .loadgen import Load
 from .nemesis import FAILPOINTS, Nemesis
 from .partners import Receivers
 from .resources import Watch
-from .stage import LISTENS, NAMES, PREFIX, TOPICS, Life, Stage
+from .stage import LISTENS, NAMES, OUTLIVED, PREFIX, TOPICS, Life, Stage
 from .strays import KEY
 
 SAMPLES = 5
@@ -64,8 +64,11 @@ AROUND = {
     "strays": 3,
 }
 """What an act takes besides its own length, in seconds."""
-SHORT = Plan((("kill", 28), ("strays", 0), ("database", 0), ("freeze", 3), ("cut", 10), ("kill", 12)))
-"""The two minutes of `make test`."""
+SHORT = Plan(
+    (("kill", 16), ("strays", 0), ("database", 0), ("freeze", 3), ("cut", 10), ("kill", 26)), every=3.0
+)
+"""The two minutes of `make test`. Senders die in the first act only: their leases have then run out when calm is waited
+for."""
 LONG = Plan(
     (
         ("kill", 75), ("strays", 0), ("database", 0), ("freeze", 75), ("cut", 60), ("slow", 30), ("strand", 20),
@@ -77,12 +80,25 @@ LONG = Plan(
 another goes on; everything read again from the first record."""
 
 
+class Laps:
+    """How long each part of a run has taken, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.time()
+
+    def end(self, part: str) -> None:
+        """A part of the run ends, and the next begins."""
+        now = time.time()
+        self.seconds[part], self._since = now - self._since, now
+
+
 @dataclass
 class Report:
     """What a run has shown."""
 
     seed: int
-    seconds: float = 0
+    laps: Mapping[str, float]
     events: int = 0
     redelivered: int = 0
     writes: int = 0
@@ -92,6 +108,7 @@ class Report:
     requests: int = 0
     repeated: int = 0
     killed: Counter[str] = field(default_factory=Counter)
+    outlived: int = 0
     restarted: int = 0
     slowest_start: float = 0
     healed_in: float | None = None
@@ -119,11 +136,13 @@ class Report:
         """What to print; the first line is the claim, and says no more than was counted."""
         sorts = " · ".join(f"{sort} {self.of(sort)}" for sort in SORTS)
         by_point = " ".join(f"{code} {self.killed[name]}" for code, name in FAILPOINTS.items())
+        laps = ", ".join(f"{part} {seconds:.0f}" for part, seconds in self.laps.items())
         healed = "not healed" if self.healed_in is None else f"healed in {self.healed_in:.0f} s"
         lines = [
             f"kills {self.kills} · events {self.events} · {sorts}",
-            f"seed {self.seed} · {self.seconds:.0f} s · {healed}",
-            f"killed at {by_point} · by chance {self.killed['nemesis']} · asked to end {len(self.asked)} · "
+            f"seed {self.seed} · {sum(self.laps.values()):.0f} s ({laps}) · {healed}",
+            f"killed at {by_point} · by chance {self.killed['nemesis']} · asked to end {len(self.asked)} "
+            f"(killed, because they did not: {self.outlived}) · "
             f"other restarts {self.restarted} · commits cut off {self.commits_cut} · strays in the log {self.strays}",
             f"writes {self.writes} (unknown at first {self.unknown_at_first}, answered again {self.replayed}, "
             f"refused {self.refused}) · webhook requests {self.requests} (repeats {self.repeated}) · "
@@ -180,7 +199,7 @@ async def run(
     where: Run, directory: Path, plan: Plan, seed: int, tell: Tell = lambda part, what: None
 ) -> Report:
     """Do all of it. Raises `NoKafka` where only the mock cluster is to be had."""
-    began = time.time()
+    laps = Laps()
     tell(0.0, "starting Kafka, PostgreSQL and the services")
     (directory / LEFT).mkdir(parents=True)
     answers = Journal(directory / LEFT / "answers")
@@ -193,21 +212,28 @@ async def run(
         load, watch = Load(stage, loads, answers, seed + 2, cases=plan.cases), Watch(stage)
         await load.furnish(receivers)
         nemesis.furnishing = False
+        laps.end("start")
         async with _beside(watch.run()), _beside(_telling(tell, plan, nemesis, load, receivers)):
             working = asyncio.create_task(load.run())
             for _ in range(plan.rounds):
                 nemesis.spared.clear()
                 for name, seconds in plan.acts:
                     await nemesis.act(name, seconds)
+            laps.end("storm")
             load.going = False
             nemesis.relent()
-            await stage.all_ready()
             await working
             report = Report(
-                seed, outages=nemesis.outages, connections=watch.connections, samples=watch.samples
+                seed,
+                laps.seconds,
+                outages=nemesis.outages,
+                connections=watch.connections,
+                samples=watch.samples,
             )
             report.healed_in, report.calm = await _heal(stage, plan.heal)
+        laps.end("calm")
         tell(0.96, "checking")
+        await stage.all_ready()
         await _last_words(stage, answers)
         await stage.stop()
         evidence = await gather(stage, directory, nemesis, watch)
@@ -219,7 +245,7 @@ async def run(
             {r["headers"].get("webhook-id") for r in evidence.requests}
         )
         report.violations = check(evidence)
-    report.seconds = time.time() - began
+        laps.end("check")
     return report
 
 
@@ -239,18 +265,20 @@ async def _heal(stage: Stage, within: float) -> tuple[float | None, Calm]:
 async def _lag(stage: Stage) -> dict[str, int]:
     """How much each service has still to read."""
     bootstrap = stage.kafka.bootstrap
-    return {
-        service: await asyncio.to_thread(log.lag, bootstrap, PREFIX, NAMES[service], topics)
+    asked = (
+        asyncio.to_thread(log.lag, bootstrap, PREFIX, NAMES[service], topics)
         for service, topics in LISTENS.items()
-    }
+    )
+    return dict(zip(LISTENS, await asyncio.gather(*asked), strict=True))
 
 
 async def _last_words(stage: Stage, answers: Journal) -> None:
-    """What every process says of itself to whoever asks."""
+    """What every process says of itself to whoever asks, unless it dies just then of what it is still armed with."""
     async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
         for part in stage.parts:
             for page in ("health", "ready", "metrics"):
-                answers.write(text=(await client.get(f"{part.url}/{page}")).text)
+                with suppress(httpx2.TransportError):
+                    answers.write(text=(await client.get(f"{part.url}/{page}")).text)
 
 
 async def gather(stage: Stage, directory: Path, nemesis: Nemesis, watch: Watch) -> Evidence:
@@ -269,6 +297,7 @@ async def gather(stage: Stage, directory: Path, nemesis: Nemesis, watch: Watch) 
     evidence.fingerprints = (live, await found.fingerprint(reporting))
     evidence.outages, evidence.silences = nemesis.outages, nemesis.silences
     evidence.replays = nemesis.replays
+    evidence.rejoined = found.rejoined(stage.logs())
     evidence.database_away = [*((at, at + 15) for at in nemesis.restarts), *nemesis.silences]
     evidence.absences = {part.name: _absences(part.lives) for part in stage.parts}
     evidence.processes = Counter(part.service for part in stage.parts)
@@ -307,7 +336,8 @@ def _note_load(report: Report, load: Load, receivers: Receivers) -> None:
 
 def _note_nemesis(report: Report, nemesis: Nemesis, evidence: Evidence) -> None:
     lives = nemesis.stage.lives
-    report.killed = Counter(life.cause or "" for life in lives if life.killed and life.cause != "grace")
+    report.killed = Counter(life.cause or "" for life in lives if life.killed and life.cause != OUTLIVED)
+    report.outlived = sum(life.cause == OUTLIVED for life in lives)
     report.asked = evidence.endings
     report.restarted = sum(
         life.cause not in (None, "exit 0") and not life.killed and not life.asked for life in lives

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from deploy.postgres.cluster import PostgresCluster
-from deploy.up.guardian import note
+from deploy.up.guardian import killing, note
 from deploy.up.ports import free_port
 from tests.rig import kafka as rig_kafka
 from tests.rig import postgres as rig_postgres
@@ -58,6 +58,8 @@ RESTART_AFTER = 0.1
 GRACE = 20.0
 """Seconds that a process has to end when it is asked to; the hub promises less (see `checker.ENDS_WITHIN`)."""
 KILLED = -signal.SIGKILL
+OUTLIVED = "grace"
+"""The cause of an end that was asked for and did not come."""
 
 
 class NoKafka(Exception):
@@ -142,6 +144,8 @@ class Part:
         self._wanted = True
         self._free = asyncio.Event()
         self._free.set()
+        self._gone = asyncio.Event()
+        self._gone.set()
         self._cause: str | None = None
 
     @property
@@ -192,17 +196,31 @@ class Part:
     def release(self) -> None:
         self._free.set()
 
+    async def gone(self) -> None:
+        """Wait until it does not run, nor is about to."""
+        await self._gone.wait()
+
     async def keep(self) -> None:
         """Run it, again and again, until `end`."""
         while await self._free.wait() and self._wanted:
-            process = await self._start()
-            looking = asyncio.create_task(self._look())
-            code = await process.wait()
-            looking.cancel()
-            self.life.ended, self.life.cause = time.time(), self._cause_of(code)
-            self.pid = None
-            (self.stage.run.directory / f"chaos-{self.name}.end").unlink(missing_ok=True)
-            await asyncio.sleep(RESTART_AFTER if self.life.ready or code == KILLED else 1.0)
+            self._gone.clear()
+            try:
+                await self._live()
+            finally:
+                self._gone.set()
+            await asyncio.sleep(RESTART_AFTER if self.life.ready or self.life.killed else 1.0)
+
+    async def _live(self) -> None:
+        """One life, from its start to its end."""
+        process = await self._start()
+        if not (self._free.is_set() and self._wanted):  # asked to end when there was nobody yet to ask
+            self.ask_to_end()
+        looking = asyncio.create_task(self._look())
+        code = await process.wait()
+        looking.cancel()
+        self.life.ended, self.life.cause = time.time(), self._cause_of(code)
+        self.pid = None
+        (self.stage.run.directory / f"chaos-{self.name}.end").unlink(missing_ok=True)
 
     def end(self) -> None:
         """Ask it to end, for good."""
@@ -226,7 +244,7 @@ class Part:
                 start_new_session=True,
             )
         self.pid = process.pid
-        note(self.stage.run.directory, f"chaos-{self.name}", ["kill", "-KILL", "--", f"-{process.pid}"])
+        note(self.stage.run.directory, f"chaos-{self.name}", killing(process.pid))
         self.lives.append(Life(self.name, time.time(), armed))
         return process
 
@@ -262,6 +280,15 @@ async def answers(port: int) -> bool:
     return b" 200 " in line
 
 
+async def end_all(parts: Iterable[Part], grace: float = GRACE) -> None:
+    """Wait until all that were asked to end are gone; who outlives its grace is killed, and its life says so."""
+    leaving = asyncio.gather(*(part.gone() for part in parts))
+    await asyncio.wait([leaving], timeout=grace)
+    for part in parts:
+        part.kill(OUTLIVED)
+    await leaving
+
+
 class Stage:
     """Broker, database, network and processes of one run. `today` is the business date of processes started from now on,
     `arm` says which failpoint a new life is armed with."""
@@ -281,6 +308,7 @@ class Stage:
         self.parts: list[Part] = []
         self.arm: Callable[[Part], str | None] = lambda _: None
         self._jwks = ""
+        self._bus_port = free_port()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -290,20 +318,11 @@ class Stage:
         stage = cls(run, directory, seed)
         async with AsyncExitStack() as stack:
             stage._jwks = await stack.enter_async_context(stage.issuer.served())
-            port = free_port()
-            broker, stage.postgres = await asyncio.gather(
-                asyncio.to_thread(rig_kafka.own, run, 1, port), asyncio.to_thread(rig_postgres.own, run)
-            )
-            stack.callback(broker.stop)
-            stack.callback(stage._end_database)
-            if not isinstance(broker, ApacheKafka):
-                raise NoKafka("the crash proof needs Apache Kafka itself: the mock cluster keeps no log")
-            stage.kafka = broker
-            stage.broker_link = await stack.enter_async_context(
-                Proxy(broker.cluster.proxied_port(), port=port)
-            )
-            stage.database_link = await stack.enter_async_context(Proxy(stage.postgres.port))
-            await asyncio.gather(broker.provision(PREFIX), stage._prepare_databases())
+            databases = asyncio.create_task(stage._open_databases(stack))
+            try:
+                await stage._open_broker(stack)
+            finally:
+                await databases
             stack.push_async_callback(stage.stop)
             yield stage
 
@@ -329,7 +348,7 @@ class Stage:
         return kept | {
             "PYTHONHASHSEED": "0",
             "DATABASE_URL": database,
-            "BUS_URL": f"kafka://127.0.0.1:{self.broker_link.port}?prefix={PREFIX}",
+            "BUS_URL": f"kafka://127.0.0.1:{self._bus_port}?prefix={PREFIX}",
             "EHCP_ENVIRONMENT": "test",
             "EHCP_HOST": "127.0.0.1",
             "EHCP_ISSUER": ISSUER,
@@ -364,9 +383,7 @@ class Stage:
         parts = self.of_role(role)
         for part in parts:
             part.hold()
-        async with asyncio.timeout(GRACE):
-            while any(part.pid is not None for part in parts):
-                await asyncio.sleep(0.05)
+        await end_all(parts)
         return parts
 
     async def all_ready(self, patience: float = 90) -> None:
@@ -392,13 +409,24 @@ class Stage:
         """End the processes, in order if they will."""
         for part in self.parts:
             part.end()
-        _done, late = await asyncio.wait(self._tasks, timeout=GRACE) if self._tasks else (set(), set())
-        for part in self.parts:
-            part.kill("grace")
-        if late:
-            await asyncio.wait(late)
+        await end_all(self.parts)
+        await asyncio.gather(*self._tasks)
 
-    async def _prepare_databases(self) -> None:
+    async def _open_broker(self, stack: AsyncExitStack) -> None:
+        broker = await asyncio.to_thread(rig_kafka.own, self.run, 1, self._bus_port)
+        stack.callback(broker.stop)
+        if not isinstance(broker, ApacheKafka):
+            raise NoKafka("the crash proof needs Apache Kafka itself: the mock cluster keeps no log")
+        self.kafka = broker
+        self.broker_link = await stack.enter_async_context(
+            Proxy(broker.cluster.proxied_port(), port=self._bus_port)
+        )
+        await broker.provision(PREFIX)
+
+    async def _open_databases(self, stack: AsyncExitStack) -> None:
+        self.postgres = await asyncio.to_thread(rig_postgres.own, self.run)
+        stack.callback(self._end_database)
+        self.database_link = await stack.enter_async_context(Proxy(self.postgres.port))
         for service, module in MODULES.items():
             url = await asyncio.to_thread(self.postgres.create_database, module)
             self.databases[service] = url.replace("postgresql+asyncpg://", "postgresql://")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from stdnum.gb import nhs, upn
-from tests.chaos.canaries import Canaries, child, reasons
+from tests.chaos.canaries import Canaries, child, reasons, unseen
 
 CHILDREN = [child(number) for number in range(300)]
 CANARIES = Canaries([*(value for one in CHILDREN for value in one.values()), reasons(7), '"SLCN"'])
@@ -60,3 +60,11 @@ def test_each_kind_is_found() -> None:
 def test_nothing_else_is_taken_for_one() -> None:
     assert CANARIES.found_in(b"Qxsurname, Qxsurname99999, 2013-12-32, SLCN, 9990000000, ZZ0Q 0ZZ") == set()
     assert CANARIES.found_in(os.urandom(200_000) + base64.b64encode(os.urandom(200_000))) == set()
+
+
+def test_what_stands_in_many_places_is_searched_once_and_what_is_packed_stays_whole() -> None:
+    packed = gzip.compress(b"\t".join(b"%d" % (n * n) for n in range(500)))
+    seen: set[bytes] = set()
+    assert unseen(b"id-1\tthe body\nid-2\tthe body", seen) == b"id-1\nthe body\nid-2"
+    assert unseen(b"the body\tid-3", seen) == b"id-3"
+    assert unseen(packed, seen) == packed

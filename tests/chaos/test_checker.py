@@ -14,7 +14,17 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 from tests.chaos.checker import DOUBLED, LEAKED, LOST, MISORDERED, OTHER, STRANGER, check
-from tests.chaos.evidence import Delivery, Ending, Entry, Evidence, Outage, Parked, Sample, Written
+from tests.chaos.evidence import (
+    SLOW_BROKER,
+    Delivery,
+    Ending,
+    Entry,
+    Evidence,
+    Outage,
+    Parked,
+    Sample,
+    Written,
+)
 
 CASE, OLD, NEW = "case-1", "900001", "900002"
 SECRET = "whsec_" + "c2VjcmV0" * 4
@@ -152,6 +162,7 @@ def evidence(tmp_path: Path) -> Evidence:
         routes={"notification": {CASE: (NEW, None, None)}},
         fingerprints=("same", "same"),
         outages=[AWAY],
+        rejoined={"reporting.work": [BEGAN + 51, BEGAN + 53, BEGAN + 55, BEGAN + 61]},
         silences=[(BEGAN + 400, BEGAN + 425)],
         replays=[BEGAN + 110],
         endings=[Ending("case.serve", BEGAN + 200, BEGAN + 203, "exit 0")],
@@ -205,7 +216,8 @@ def _all(evidence: Evidence, *tampers: Tamper) -> None:
 FRESH = json.dumps(MOVED | {"id": "event-3", "sequence": "0000000003"}).encode()
 SAID_TO_A_STRANGER = request(BEGAN + 4, "900009", "n-4", seen_by("900009", ISSUED))
 SAID_TOO_LATE = request(BEGAN + 300, OLD, "n-5", seen_by(OLD, ISSUED))
-SAID_AFTER_THE_GOODBYE = request(BEGAN + 120, OLD, "n-6", seen_by(OLD, ISSUED))
+SAID_AFTER_THE_NEWS = request(BEGAN + 120, OLD, "n-6", seen_by(OLD, ISSUED))
+TRIED_AGAIN_AFTER_THE_NEWS = request(BEGAN + 120, OLD, "n-1", seen_by(OLD, ISSUED))
 TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
 
 
@@ -235,7 +247,8 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
         ("I7", OTHER, _with("requests", lambda e: [*e.requests, SAID_TO_A_STRANGER])),
         ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_TO_A_STRANGER])),
         ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_TOO_LATE])),
-        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_AFTER_THE_GOODBYE])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, SAID_AFTER_THE_NEWS])),
+        ("I8", STRANGER, _with("requests", lambda e: [*e.requests, TRIED_AGAIN_AFTER_THE_NEWS])),
         ("I8", STRANGER, _with("requests", lambda e: [*e.requests, TELLING])),
         ("I9", OTHER, _with("fingerprints", lambda _: ("live", "rebuilt"))),
         ("I13", LOST, _with("lag", lambda _: {"reporting": 1})),
@@ -265,6 +278,8 @@ TELLING = request(BEGAN + 102, OLD, "n-2", MOVED)
         ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=31.0)])),
         ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(sent=None)])),
         ("F20", OTHER, _with("outages", lambda _: [AWAY._replace(heard=46.0)])),
+        ("F23", OTHER, _with("outages", lambda _: [AWAY._replace(what=SLOW_BROKER, began=BEGAN + 50, ended=BEGAN + 62)])),
+        ("F23", OTHER, _with("rejoined", lambda _: {"reporting.work": []})),
         ("F25", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 10, 500)])),
         ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, 503, took=13)])),
         ("F26", OTHER, _with("load", lambda e: [*e.load, unsure(BEGAN + 401, None, took=2)])),
@@ -283,3 +298,20 @@ def test_an_api_error_while_the_broker_is_away_is_the_hubs_fault_unless_the_proc
     assert [found.invariant for found in check(evidence)] == ["F20"]
     evidence.absences = {"case.serve": [(BEGAN + 51, BEGAN + 54)]}
     assert check(evidence) == []
+
+
+@pytest.mark.parametrize(
+    ("learned_at", "found"), [(BEGAN + 112, ["I8"]), (BEGAN + 118, [])], ids=["known", "still on its way"]
+)
+def test_what_is_said_before_the_news_of_a_leaving_has_come_is_forgiven_and_not_afterwards(
+    evidence: Evidence, learned_at: float, found: list[str]
+) -> None:
+    evidence.learned = {"event-2": learned_at}
+    evidence.requests = [*evidence.requests, TRIED_AGAIN_AFTER_THE_NEWS]
+    assert [one.invariant for one in check(evidence)] == found
+
+
+def test_a_school_whose_pupil_has_come_back_may_hear_of_the_pupil_again(evidence: Evidence) -> None:
+    evidence.load = [*evidence.load, *pushed("op-3", BEGAN + 115, OLD)]
+    evidence.requests = [*evidence.requests, TRIED_AGAIN_AFTER_THE_NEWS]
+    assert not [found for found in check(evidence) if found.invariant == "I8"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deploy.up.guardian import Guardian, note
+from deploy.up.guardian import Guardian, killing, note
 from deploy.up.process import Process
 
 Make = Callable[..., Process]
@@ -119,6 +119,27 @@ def test_a_guardian_ends_what_was_noted_and_forgets_it(tmp_path: Path, keep: boo
     assert (tmp_path / "said").read_text() == "it's\n"
     assert directory.exists() is keep
     assert not list(directory.glob("*.end"))
+
+
+def test_a_guardian_ends_a_process_with_its_children_when_the_run_is_killed(
+    tmp_path: Path,
+) -> None:
+    """All of them lived on: the shell's own `kill` did not understand the note."""
+    guardian = Guardian(tmp_path)
+    child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {FOR_EVER!r}]).wait()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", child], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    _until(lambda: bool(_children(process.pid)))
+    family = [process.pid, *_children(process.pid)]
+    note(tmp_path, "family", killing(process.pid))
+    guardian.close()
+    assert process.wait(10) == -signal.SIGKILL
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _until(holds: Callable[[], bool], patience: float = 10) -> None:

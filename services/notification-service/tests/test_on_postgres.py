@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 from notification_service import knowledge, vault
 from notification_service.claims import InFlight, claim
+from notification_service.desk import open_directory
+from notification_service.domain import Route
 from notification_service.main import service
 from notification_service.tables import Partner, Subscription, metadata
 from service_kit import Clock, Settings, instant, migrate, uuid7
@@ -111,6 +113,36 @@ async def test_feed_positions_of_a_partner_are_given_once_by_two_consumers(peopl
         query = text("SELECT partner_id, position FROM partner_copy")
         places = [tuple(row) for row in await session.execute(query)]
     assert len(places) == len(set(places)) == 24
+
+
+async def test_two_consumers_hold_the_partners_of_their_batches_one_after_the_other(people: Any) -> None:
+    """A batch with moves writes several times. Each of two held partners that the other wanted next, until PostgreSQL ended
+    one of them, whose batch was taken once more in halves."""
+    db, route = people.app.hub.db, Route("351", "351", ELM, None, None)
+
+    async def second() -> None:
+        async with db.write() as tx:
+            await open_directory(tx, [route])
+
+    async with db.write() as tx:
+        await open_directory(tx, [route])
+        waiting = asyncio.create_task(second())
+        done, _ = await asyncio.wait({waiting}, timeout=0.5)
+        assert not done
+    await waiting
+
+
+async def test_a_secret_is_rotated_while_a_batch_of_notices_is_being_written(people: Any) -> None:
+    """It waited for the batch to end, longer than an API may: the row was locked with its key, to which notices refer."""
+    subscription = people.subscriptions[ELM]["id"]
+    async with people.app.hub.db.write() as tx:
+        # What the foreign key of a delivery takes.
+        await tx.execute(
+            text("SELECT id FROM subscription WHERE id = :id FOR KEY SHARE"), {"id": UUID(subscription)}
+        )
+        rotation = people.officer.post(f"/v1/subscriptions/{subscription}/rotate-secret")
+        answer = await asyncio.wait_for(rotation, 20)
+    assert answer.status_code == 200
 
 
 async def test_leases_are_held_against_the_database_s_clock(people: Any) -> None:

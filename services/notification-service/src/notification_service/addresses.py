@@ -165,7 +165,7 @@ async def _challenge(
 
 async def _conclude(hub: Hub, tried: Address, answer: Answer, dice: random.Random) -> None:
     async with hub.db.write() as tx:
-        row = await tx.get_one(Subscription, tried.subscription_id, with_for_update=True)
+        row = await tx.get_one(Subscription, tried.subscription_id, with_for_update={"key_share": True})
         one = await open_address(tx, row.id)
         if one is None or one.id != tried.id or one.state != AddressState.APPROVED:
             return  # another one was proposed meanwhile, or another worker was first

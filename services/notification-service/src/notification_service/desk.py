@@ -73,8 +73,9 @@ class Directory:
 
 
 async def open_directory(tx: AsyncSession, routes: Iterable[Route]) -> Directory:
-    """Read the partners of these routes with their subscriptions. One that is switched off still counts: what it is owed
-    is kept until it is switched on again."""
+    """Read the partners of these routes with their subscriptions, and hold their feeds until the batch is written: a batch
+    writes several times, and two that took their partners little by little would come to wait for each other. A partner
+    that is switched off still counts: what it is owed is kept until it is switched on again."""
     known = list(routes)
     places = (
         (PartnerKind.SCHOOL, Partner.ref, {r.urn for r in known if r.urn}),
@@ -86,7 +87,8 @@ async def open_directory(tx: AsyncSession, routes: Iterable[Route]) -> Directory
         *(and_(col(Partner.kind) == kind, col(column).in_(sorted(refs))) for kind, column, refs in places)
     )
     query = select(col(Partner.id), col(Partner.kind), col(Partner.ref), col(Partner.la_code)).where(somebody)
-    partners = (await tx.execute(query)).all()
+    held = query.order_by(col(Partner.id)).with_for_update(key_share=True)
+    partners = (await tx.execute(held)).all()
     wishes = await _wishes(tx, [partner.id for partner in partners])
     return Directory(
         Addressee(p.id, Party(PartnerKind(p.kind), p.ref, p.la_code), tuple(wishes.get(p.id, ())))
@@ -176,13 +178,12 @@ class Desk:
         return owed
 
     async def _places(self, notices: Sequence[Notice]) -> dict[UUID, Iterator[int]]:
-        """Reserve feed positions. The row lock this takes makes positions of a partner visible in their order; sorted,
-        so that two writers cannot wait for each other."""
+        """Reserve feed positions. The row's lock (`open_directory`) makes positions of a partner visible in their order."""
         wanted: dict[UUID, int] = defaultdict(int)
         for notice in notices:
             wanted[notice.to.id] += 1
         places = {}
-        for partner, count in sorted(wanted.items()):
+        for partner, count in wanted.items():
             raised = {"feed_position": Partner.feed_position + count}
             statement = update(Partner).where(col(Partner.id) == partner).values(raised)
             last = (await self.tx.execute(statement.returning(col(Partner.feed_position)))).scalar_one()

@@ -224,10 +224,11 @@ async def partner_views(session: AsyncSession, rows: Sequence[Partner]) -> list[
 async def find_partner(
     session: AsyncSession, ctx: Context, partner_id: UUID, *, lock: bool = False
 ) -> Partner:
-    """A partner this caller may touch; `lock` holds it, for a change. Raises `Refusal` not-found."""
+    """A partner this caller may touch; `lock` holds it, for a change, but not its key, to which the notices of a whole
+    batch may be about to refer. Raises `Refusal` not-found."""
     query = select(Partner).where(col(Partner.id) == partner_id, ctx.visible(Partner))
     row: Partner | None = (
-        await session.execute(query.with_for_update() if lock else query)
+        await session.execute(query.with_for_update(key_share=True) if lock else query)
     ).scalar_one_or_none()
     return _found(row)
 
@@ -243,7 +244,7 @@ async def find_subscription(
         ctx.visible(Subscription),
     )
     row: Subscription | None = (
-        await session.execute(query.with_for_update() if lock else query)
+        await session.execute(query.with_for_update(key_share=True) if lock else query)
     ).scalar_one_or_none()
     return _found(row)
 

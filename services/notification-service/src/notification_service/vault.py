@@ -41,7 +41,7 @@ async def seal_anew(hub: Hub) -> None:
 
 async def _seal_one_anew(hub: Hub, box: Sealer, subscription: UUID) -> None:
     async with hub.db.write() as tx:
-        row = await tx.get_one(Subscription, subscription, with_for_update=True)
+        row = await tx.get_one(Subscription, subscription, with_for_update={"key_share": True})
         try:
             row.keys = [key | {"secret": _anew(box, key["secret"], _place(subscription))} for key in row.keys]
         except SealBroken:

@@ -22,7 +22,7 @@ from service_kit.service import Part, Running, Service
 from service_kit.settings import Settings, load_settings, stop
 
 GRACE_SECONDS = 10
-API_PATIENCE = 8.0
+API_PATIENCE = 4.5
 """Seconds after which an API gives up a statement: who asked is told so while he still waits (F26)."""
 
 

@@ -38,7 +38,6 @@ from sqlalchemy.exc import (
     DBAPIError,
     DisconnectionError,
     InterfaceError,
-    InvalidatePoolError,
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -117,11 +116,15 @@ def _prepare_postgres(engine: AsyncEngine) -> None:
     def _checkout(connection: Any, _: Any, __: Any) -> None:
         # A server that went away closed its end, which asyncpg has noticed. Asking costs nothing; the pool's own ping
         # would be three round trips before every transaction.
-        if connection.driver_connection.is_closed():
-            raise InvalidatePoolError
-        # Whoever had it could not end its transaction (cancelled during COMMIT): what would follow is not ours.
-        if connection.driver_connection.is_in_transaction():
+        # Or whoever had it could not end its transaction (cancelled during COMMIT): what would follow is not ours.
+        if connection.driver_connection.is_closed() or connection.driver_connection.is_in_transaction():
             raise DisconnectionError
+
+    # A statement was given up: whoever had its connection next would wait until it had been cancelled.
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def _handle_error(context: Any) -> None:
+        if isinstance(context.original_exception, TimeoutError) and context.connection is not None:
+            context.connection.connection.driver_connection.terminate()
 
 
 @asynccontextmanager
@@ -145,8 +148,9 @@ async def _on_postgres(driver: Any) -> AsyncIterator[None]:
     await transaction.start()
     try:
         yield
-    except BaseException:
-        if not driver.is_closed():  # the same
+    except BaseException as error:
+        # The same; and who gave up a statement would wait as long again, for a connection that is given up as well.
+        if not (driver.is_closed() or isinstance(error, TimeoutError)):
             await transaction.rollback()
         raise
     await transaction.commit()
@@ -215,8 +219,9 @@ class Database:
         self.connections = pool + OVERFLOW  # at most, on PostgreSQL
         options: dict[str, Any] = {} if self.is_sqlite else {"pool_size": pool, "max_overflow": OVERFLOW}
         if not self.is_sqlite:
-            options["pool_timeout"] = 5
-            options["connect_args"] = {"timeout": 5, "command_timeout": patience}
+            # Together no longer than a statement, for whoever waits for a connection and then has to make one.
+            options["pool_timeout"] = connecting = min(5.0, patience / 2)
+            options["connect_args"] = {"timeout": connecting, "command_timeout": patience}
         # An error text of SQLAlchemy must never carry a name into a log.
         # Whoever opens a transaction ends it, so none is rolled back on the way into the pool.
         self.engine = create_async_engine(
@@ -295,8 +300,13 @@ class Database:
     async def _pooled(self) -> AsyncIterator[PoolProxiedConnection]:
         """A connection of the pool, without what SQLAlchemy builds around one."""
         pooled = await self.engine.raw_connection()
+        driver: Any = pooled.driver_connection
         try:
             yield pooled
+        except TimeoutError:  # the same for a statement without SQLAlchemy
+            if not self.is_sqlite:
+                driver.terminate()
+            raise
         finally:
             await greenlet_spawn(pooled.close)
 
