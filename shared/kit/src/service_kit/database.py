@@ -441,7 +441,8 @@ def one_of(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
     """`column IN :name`, for a list given when a `Prepared` is fetched: an array, or JSON on SQLite, which has none. The
     column's values must be their own JSON: numbers or text."""
     if dialect == "postgresql":
-        return column == any_(bindparam(name, type_=postgresql.ARRAY(column.type)))  # type: ignore[no-any-return]
+        unbounded = type(column.type)()  # a cast to VARCHAR(64) would cut
+        return column == any_(bindparam(name, type_=postgresql.ARRAY(unbounded)))  # type: ignore[no-any-return]
     given = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
     return column.in_(select(given.c.value))  # type: ignore[no-any-return]
 
