@@ -80,8 +80,7 @@ async def test_a_tick_waits_for_a_stage_that_is_being_moved(desk):
         running_tick = asyncio.create_task(clock.tick(hub, date(2026, 11, 9)))
         await _until_blocked(hub)
         (review,) = docket.open_of(docket.plans[case])
-        docket.stages[review.id][Stage.PLAN] = Planned(Stage.PLAN, other_day, StageState.CANCELLED)
-        docket._changed_stages.add((review.id, Stage.PLAN))
+        docket._keep(review, Planned(Stage.PLAN, other_day, StageState.CANCELLED))
         await docket.save()
     await running_tick
     assert await desk.stages(case) == []
