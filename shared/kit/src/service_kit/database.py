@@ -356,6 +356,9 @@ class Database:
             async def fetch(statement: Prepared, values: Mapping[str, Any]) -> Rows:
                 return await statement.fetch(driver, self.engine.dialect, values)
 
+            # After a burst the statistics say for a while that most of the outbox waits, and PostgreSQL would read all of
+            # it for one event.
+            await driver.execute("SET enable_seqscan = off")
             await driver.add_listener("outbox", lambda *_: woken())
             try:
                 yield fetch
