@@ -31,7 +31,7 @@ from case_service.domain.ceasing import end
 from case_service.domain.facts import FIRST_YEAR, LAST_YEAR, taught_in_year
 from case_service.domain.identity import DUPLICATE, NUMBERS, SAME_NUMBER, Number
 from case_service.domain.plan import announcement, check_placement, first_event
-from case_service.domain.plausible import Day, check, fault, last_day_possible
+from case_service.domain.plausible import Day, check, fault, too_old
 from case_service.domain.settle import DETAILS, PLACEMENT, ROUTING, settle, with_facts
 from ehcp_contracts.events import CeaseReason, CorrectableDate, CorrectionReason, DateCorrected
 from service_kit.problems import Fault, Refusal
@@ -433,7 +433,7 @@ def _check(snapshot: Snapshot, case: Case, where: Circumstances) -> None:
         Day("/plan/ceased_on", day("ceased_on"), made, "ceased-before-plan"),
     ]
     check(days, birth_date=birth_date, today=where.today)
-    if not snapshot.mapped["ended"] and where.today > last_day_possible(birth_date):
+    if not snapshot.mapped["ended"] and too_old(birth_date, where.today):
         raise Refusal("validation", errors=[Fault("/child/birth_date", "age25", _TOO_OLD)])
     taught = taught_in_year(case, where.today)
     if taught is not None and not FIRST_YEAR <= taught <= LAST_YEAR:
