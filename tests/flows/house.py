@@ -181,6 +181,8 @@ class House:
         while self.clock.today() < day:
             self.clock.set(self.clock.today() + timedelta(days=1))
             for one in self.running.values():
+                if not one.days.jobs:
+                    continue
                 before = await self._written(one)
                 await one.days.catch_up()
                 if await self._written(one) != before:
