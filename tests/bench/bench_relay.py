@@ -97,7 +97,7 @@ async def _delays(
     running: Running, producer: AIOKafkaProducer, topic: str
 ) -> tuple[list[float], list[float]]:
     """Seconds from commit to acknowledgement of single events; and in turn those of a bare producer that sends one event
-    and waits."""
+    and waits. The outbox is as a burst leaves it, and its statistics too."""
     assert running.relay is not None
     right = running.relay.bus
     running.relay.bus = acknowledged = _Watched(right)  # type: ignore[assignment]

@@ -71,7 +71,7 @@ def _hub(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process = subprocess.Popen(
             [*command, "--plans", str(PLANS), "--today", "2026-09-14"],
             cwd=folder,
-            env=os.environ | {"TERM": "dumb"},
+            env=os.environ | {"TERM": "dumb", "PYTHONDONTWRITEBYTECODE": ""},  # the first start compiles
             stdout=said,
             stderr=said,
             text=True,

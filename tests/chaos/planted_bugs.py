@@ -171,8 +171,8 @@ def _b11_last_sequence_forgotten() -> None:
 
     right = Inbox._picture
 
-    async def picture(self: Any, tx: Any, items: Sequence[Any]) -> Any:
-        found = await right(self, tx, items)
+    async def picture(self: Any, tx: Any, items: Sequence[Any], **how: Any) -> Any:
+        found = await right(self, tx, items, **how)
         inbox = self._inbox.c
         query = select(inbox.source, inbox.subject, func.max(inbox.sequence))
         rows = await tx.execute(query.group_by(inbox.source, inbox.subject))

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from conformance.toy import TOPIC, Toy
-from sqlalchemy import Column, Table, insert, select
+from sqlalchemy import Column, Table, func, insert, select, text
 from sqlalchemy import event as sql_event
 
 from ehcp_contracts.envelope import Envelope
@@ -19,10 +19,11 @@ from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
-from service_kit.database import Database, Unavailable, put_all
-from service_kit.inbox import Inbox
+from service_kit.database import COPIED, Database, Unavailable, add_all, put_all
+from service_kit.inbox import WORTH_SHARING, Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
 from service_kit.parked import discard_parked, list_parked, replay_parked
+from service_kit.prepared import Prepared
 from service_kit.relay import Relay
 from service_kit.service import Service
 from service_kit.tables import UtcDateTime
@@ -89,14 +90,15 @@ async def test_a_write_that_is_cancelled_in_the_middle_ends_as_cancelled_and_the
 ) -> None:
     """At any of its steps: a job that is asked to end must not take it for a failure and go on."""
     table = db.tables["sequences"]
-    row = insert(table).values(subject="a", last=1)
+    row, rows = insert(table).values(subject="a", last=1), [(str(n), 1) for n in range(COPIED)]
 
     async def write() -> None:
         async with db.write() as tx:
             await tx.execute(row)
+            await add_all(tx, table, ["subject", "last"], rows)
             await tx.execute(select(table))
 
-    for steps in range(40):
+    for steps in range(60):
         task = asyncio.create_task(write())
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -107,6 +109,24 @@ async def test_a_write_that_is_cancelled_in_the_middle_ends_as_cancelled_and_the
             assert task.exception() is None  # it was quicker
         async with db.write() as tx:
             await tx.execute(table.delete())
+
+
+async def test_of_two_writers_that_wait_for_each_other_one_is_told_to_try_again(db: Database) -> None:
+    """PostgreSQL ends one of them; SQLite has one writer, so that they take turns."""
+    table, both_hold_one = db.tables["sequences"], asyncio.Barrier(2)
+    async with db.write() as tx:
+        await add_all(tx, table, ["subject", "last"], [("a", 1), ("b", 1)])
+
+    async def move(*subjects: str) -> None:
+        async with db.write() as tx:
+            for subject in subjects:
+                await tx.execute(table.update().where(table.c.subject == subject).values(last=2))
+                if not db.is_sqlite and subject == subjects[0]:
+                    await both_hold_one.wait()
+
+    found = await asyncio.gather(move("a", "b"), move("b", "a"), return_exceptions=True)
+    failed = [type(error) for error in found if error]
+    assert failed == ([] if db.is_sqlite else [Unavailable])
 
 
 async def test_an_instant_comes_back_aware_in_utc_whatever_zone_it_went_in_with(db: Database) -> None:
@@ -384,6 +404,39 @@ async def until_waiting(relay: Relay, task: asyncio.Task[None]) -> None:
     assert not task.done()
 
 
+async def test_after_a_burst_a_relay_does_not_read_the_whole_outbox_for_one_event(
+    db: Database, tmp_path: Path
+) -> None:
+    """Though the statistics still say that most of it waits. (SQLite keeps none.)"""
+    bus = RememberingBus(tmp_path / "bus.sqlite3")
+    relay = Relay(db, bus, db.tables["outbox"])
+    async with db.write() as tx:
+        await publish_all(tx, [Outgoing(ENDED, uuid4(), "351") for _ in range(2000)])
+    async with db.write() as tx:
+        await tx.execute(text("ANALYZE"))
+    assert await relay.drain() == 2000
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    before = await whole_reads(db)
+    async with db.leader("relay", relay.wake) as fetch:
+        assert await relay.drain(fetch) == 1
+        if not db.is_sqlite:
+            await fetch(Prepared(select(func.pg_stat_force_next_flush())), {})
+    assert await whole_reads(db) == before
+    await bus.close()
+
+
+async def whole_reads(db: Database) -> int:
+    """How often the outbox has been read as a whole since it was made, as PostgreSQL counts."""
+    if db.is_sqlite:
+        return 0
+    query = text("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'outbox'")
+    async with db.write() as tx:
+        await tx.execute(select(func.pg_stat_force_next_flush()))
+    async with db.read() as session:
+        return int((await session.execute(query)).scalar_one())
+
+
 async def test_an_event_that_the_bus_refused_does_not_hold_up_the_marks(db: Database, tmp_path: Path) -> None:
     """Its case is held, and said in /ready; all others are vouched for."""
     bus = RememberingBus(tmp_path / "bus.sqlite3")
@@ -454,6 +507,22 @@ async def test_b12_a_poison_event_is_parked_with_the_later_ones_of_its_case_and_
     await inbox.take([event(sick, 4), event(well, 3)])
     assert await toy.heard(well) == [1, 2, 3]
     assert await inbox.parked() == {"poison": 1, "behind": 2}
+
+
+async def test_a_large_batch_is_applied_like_small_ones_in_the_order_of_each_case(
+    toy: Toy, inbox: Inbox
+) -> None:
+    """However it is shared out: 20 cases, of which one has an event at fault, and all of it comes a second time."""
+    cases = [uuid4() for _ in range(20)]
+    sick = cases[7]
+    toy.fail.add((sick, 5))
+    records = [event(case, sequence) for sequence in range(1, 21) for case in cases]
+    assert len(records) > WORTH_SHARING
+    for _ in range(2):
+        await inbox.take(records)
+    for case in cases:
+        assert await toy.heard(case) == list(range(1, 5 if case == sick else 21))
+    assert await inbox.parked() == {"poison": 1, "behind": 15}
 
 
 async def test_replay_after_a_fix_restores_the_order_of_the_case(toy: Toy, inbox: Inbox) -> None:

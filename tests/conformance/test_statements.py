@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from asyncpg import UniqueViolationError
 from sqlalchemy import (
     Boolean,
     Column,
@@ -20,9 +21,10 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import IntegrityError
 
 from service_kit import Prepared
-from service_kit.database import Database, insert_all, insert_many
+from service_kit.database import COPIED, Database, add_all, insert_all, insert_many
 from service_kit.tables import UtcDateTime, json_type
 
 METADATA = MetaData()
@@ -112,3 +114,24 @@ async def test_one_row_and_many_are_stored_and_returned_alike(
     async with kept.write() as tx:
         assert {row[0] for row in await insert_all(tx, statement, rows)} == {row["id"] for row in rows}
     assert [row[4] for row in await kept.fetch(ALL, {})] == [row["more"] for row in rows]
+
+
+@pytest.mark.parametrize("number", [1, 2, COPIED + 1])
+async def test_new_rows_are_stored_alike_however_many_they_are(kept: Database, number: int) -> None:
+    names, row = list(ROW), tuple(ROW.values())
+    rows = [(UUID(int=n), *row[1:]) for n in range(number - 1)] + [tuple(EMPTY.values())]
+    async with kept.write() as tx:
+        await add_all(tx, KEPT, names, rows)
+    assert [tuple(row) for row in await kept.fetch(ALL, {})] == rows
+
+
+@pytest.mark.parametrize("number", [2, COPIED + 1])
+async def test_a_row_that_is_there_already_is_refused_with_all_that_came_with_it(
+    kept: Database, number: int
+) -> None:
+    async with kept.write() as tx:
+        await add_all(tx, KEPT, ["id"], [(OTHER,)])
+    with pytest.raises((IntegrityError, UniqueViolationError)):
+        async with kept.write() as tx:
+            await add_all(tx, KEPT, ["id"], [*[(UUID(int=n),) for n in range(number)], (OTHER,)])
+    assert [row[0] for row in await kept.fetch(ALL, {})] == [OTHER]

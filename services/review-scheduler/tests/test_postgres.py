@@ -1,14 +1,17 @@
 """The same service on PostgreSQL: its migration, its statements, and two writers at once."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from ehcp_contracts.events import Placement, PlanRegistered
 from review_scheduler import clock
 from review_scheduler.docket import Docket
 from review_scheduler.domain.stages import Planned, Stage, StageState
@@ -16,6 +19,8 @@ from review_scheduler.main import service
 from review_scheduler.tables import metadata
 from service_kit import Settings, uuid7
 from service_kit.bus.log_bus import LogBus
+from service_kit.database import COPIED
+from service_kit.inbox import WORTH_SHARING
 from service_kit.migrate import differences
 from service_kit.testing import running
 
@@ -71,6 +76,36 @@ async def test_two_decisions_at_once_on_one_review_end_with_one(desk):
     assert (await desk.names(case)).count("review-concluded") == 1
 
 
+async def test_a_plan_that_arrives_among_many_gets_what_one_alone_gets(desk):
+    """Row by row: large batches are shared out, and written by COPY."""
+    alone, many = await desk.register(), [uuid4() for _ in range(WORTH_SHARING + COPIED)]
+    registered = PlanRegistered(
+        plan_first_made=date(2020, 5, 4),
+        last_concluded=date(2026, 3, 2),
+        placement=Placement(urn="900001"),
+        responsible=desk.responsible(),
+        facts=desk.facts(),
+    )
+    for case in many:
+        await desk.app.deliver(registered, case=case)
+    await desk.app.settle()
+    found = await _all_of_each_plan(desk.app.hub)
+    assert {len(rows) for rows in found.values()} == {1 + 1 + 5}
+    assert [case for case in many if found[case] != found[alone]] == []
+    assert await desk.names() == ["review-scheduled"] * (1 + len(many))
+
+
+async def _all_of_each_plan(hub):
+    """The rows of each plan, its review and its stages, without their ids."""
+    found = defaultdict(list)
+    async with hub.db.read() as session:
+        for case_of in ("plan r", "review r", "stage r JOIN review ON review.id = r.review_id"):
+            query = f"SELECT to_jsonb(r) - 'id' - 'case_id' - 'review_id' - 'updated_at' AS row, case_id FROM {case_of}"
+            for row, case in await session.execute(text(f"{query} ORDER BY 1")):
+                found[case].append(row)
+    return found
+
+
 async def test_a_tick_waits_for_a_stage_that_is_being_moved(desk):
     """A stage moved ahead while the tick looks at it is not sent: the tick sees the new day."""
     case = await desk.register()
@@ -80,8 +115,7 @@ async def test_a_tick_waits_for_a_stage_that_is_being_moved(desk):
         running_tick = asyncio.create_task(clock.tick(hub, date(2026, 11, 9)))
         await _until_blocked(hub)
         (review,) = docket.open_of(docket.plans[case])
-        docket.stages[review.id][Stage.PLAN] = Planned(Stage.PLAN, other_day, StageState.CANCELLED)
-        docket._changed_stages.add((review.id, Stage.PLAN))
+        docket._keep(review, Planned(Stage.PLAN, other_day, StageState.CANCELLED))
         await docket.save()
     await running_tick
     assert await desk.stages(case) == []

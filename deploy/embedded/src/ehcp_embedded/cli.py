@@ -211,7 +211,11 @@ def rebuild(
 
     if service not in ("reporting", "reporting-service"):
         fail("only reporting can be rebuilt: the other services own what they know")
-    _attempt(lambda: rebuild_reporting(settings_for(data)), "{} events read; the tables are in place.")
+    with console.status("Reading the log from its start") as shown:
+        _attempt(
+            lambda: rebuild_reporting(settings_for(data), lambda read: shown.update(f"{read:,} events read")),
+            "{} events read; the tables are in place.",
+        )
 
 
 def _attempt(work: Callable[[], Awaitable[int]], said: str) -> None:

@@ -3,7 +3,7 @@ log."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ehcp_embedded.host import SERVICES
@@ -56,7 +56,7 @@ def _chosen(only: str | None) -> list[Service]:
     return chosen
 
 
-async def rebuild_reporting(settings: Settings) -> int:
-    """Rebuild the read models of reporting-service; how many events were read."""
+async def rebuild_reporting(settings: Settings, tell: Callable[[int], None] = lambda read: None) -> int:
+    """Rebuild the read models of reporting-service; how many events were read, which `tell` hears as they are."""
     async with opened(reporting_service, settings) as running:
-        return await rebuild(running.hub, running.bus, reporting_service.listens)
+        return await rebuild(running.hub, running.bus, reporting_service.listens, progress=tell)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -36,6 +37,7 @@ NO_START, NO_END, CONTRADICTORY, NO_COHORT, BEFORE_THE_HUB = (
 )
 ANY_YEAR = ""
 DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
+_BY_NUMBER = attrgetter("review_id.int")  # the order of UUIDs, compared in C
 
 
 class Member(NamedTuple):
@@ -107,9 +109,7 @@ class _Maker:
     def __init__(self, story: Story, plan: PlanFacts) -> None:
         self.story, self.plan, self.case = story, plan, str(plan.case_id)
         reviews = (review for review in story.reviews.values() if review.withdrawn != "facts_changed")
-        self.reviews = sorted(
-            reviews, key=lambda review: review.review_id
-        )  # no order but this one is certain
+        self.reviews = sorted(reviews, key=_BY_NUMBER)  # no order but this one is certain
         self.meetings = _meetings(self.reviews)
         self._years = dict(plan.years)
 

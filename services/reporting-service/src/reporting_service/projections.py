@@ -35,6 +35,7 @@ from reporting_service.story import (
 from reporting_service.tables import UNSTATED, metadata
 from service_kit.database import (
     KEYS_PER_STATEMENT,
+    add_all,
     among,
     dialect_of,
     in_chunks,
@@ -102,7 +103,7 @@ class _Batch:
 
 
 async def _load(tx: AsyncSession, moving: set[UUID], told: set[UUID]) -> _Batch:
-    batch = _Batch(sorted(moving), {case: Story(case) for case in moving | told})
+    batch = _Batch(sorted(moving, key=_BY_NUMBER), {case: Story(case) for case in moving | told})
     for row in await _of_cases(tx, PLAN, moving | told):
         batch.plans[row.case_id] = tuple(row)
         batch.stories[row.case_id].plan = _plan(row)
@@ -240,10 +241,11 @@ def _plain(facts: Year) -> dict[str, Any]:
 async def _replace(
     tx: AsyncSession, table: Table, before: Mapping[Any, Any], after: Mapping[Any, Any]
 ) -> None:
-    """Write the rows that differ and remove those that are gone: one statement each."""
+    """Write the rows that differ, those that are new, and remove those that are gone: one statement each."""
     names = [column.name for column in table.columns]
-    changed = [dict(zip(names, row, strict=True)) for key, row in after.items() if before.get(key) != row]
-    await put_all(tx, table, changed)
+    changed = [row for key, row in after.items() if before.get(key, row) != row]
+    await put_all(tx, table, [dict(zip(names, row, strict=True)) for row in changed])
+    await add_all(tx, table, names, [row for key, row in after.items() if key not in before])
     gone = [before[key] for key in before if key not in after]
     if gone:
         key_columns = list(table.primary_key.columns)

@@ -40,8 +40,7 @@ from review_scheduler.domain.stages import (
     Planned,
     Stage,
     StageState,
-    plan_stages,
-    stage_days,
+    stages_of,
 )
 from review_scheduler.domain.steps import (
     OF_WHAT_WAS_DONE,
@@ -53,7 +52,7 @@ from review_scheduler.domain.steps import (
 )
 from review_scheduler.tables import ROUTING, CouncilPolicy, Plan, Review, metadata
 from service_kit import Fault, Refusal, uuid7
-from service_kit.database import KEYS_PER_STATEMENT, among, in_chunks, put_all
+from service_kit.database import KEYS_PER_STATEMENT, add_all, among, in_chunks, put_all
 from service_kit.outbox import Outgoing, publish_all
 
 PLAN, REVIEW, STAGE, CORRECTION = (
@@ -76,9 +75,9 @@ class Docket:
     stages: dict[UUID, dict[Stage, Planned]] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
     traceparent: str | None = None
-    _stored: dict[UUID, tuple[Any, ...]] = field(default_factory=dict)
+    _stored: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
     _with_closed: set[UUID] = field(default_factory=set)
-    _changed_stages: set[tuple[UUID, Stage]] = field(default_factory=set)
+    _kept: dict[tuple[UUID, Stage], Planned] = field(default_factory=dict)
     _touched: set[UUID] = field(default_factory=set)
     _rerouted: list[Plan] = field(default_factory=list)
     _corrections: list[dict[str, Any]] = field(default_factory=list)
@@ -117,7 +116,7 @@ class Docket:
         for some in in_chunks(ids, KEYS_PER_STATEMENT):
             # Locked in the order of their keys, as the tick does: neither sends what the other moves or has sent.
             rows = (
-                select(stage.review_id, stage.stage, stage.on, stage.state)
+                select(STAGE)
                 .where(among(self.tx, stage.review_id, some))
                 .order_by(stage.review_id, stage.stage)
                 .with_for_update()
@@ -125,6 +124,7 @@ class Docket:
             for row in (await self.tx.execute(rows)).all():
                 planned = Planned(Stage(row.stage), row.on, StageState(row.state))
                 self.stages.setdefault(row.review_id, {})[planned.stage] = planned
+                self._stored[row.review_id, planned.stage] = tuple(row)
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -480,13 +480,14 @@ class Docket:
 
     def _plan_stages(self, review: Review) -> None:
         before = {stage: planned.state for stage, planned in self.stages.get(review.id, {}).items()}
-        days = stage_days(review.due_on, review.latest_meeting_on, self.policy_of(review))
-        for planned in plan_stages(
-            days,
+        for planned in stages_of(
+            review.due_on,
+            review.latest_meeting_on,
+            self.policy_of(review),
             known_since=review.opened_on,
             today=self.today,
             meeting_held=review.held_on is not None,
-            before=before,
+            before=frozenset(before.items()),
         ):
             self._keep(review, planned)
             if planned.now:
@@ -494,30 +495,36 @@ class Docket:
 
     def _keep(self, review: Review, planned: Planned) -> None:
         self.stages.setdefault(review.id, {})[planned.stage] = planned
-        self._changed_stages.add((review.id, planned.stage))
+        self._kept[review.id, planned.stage] = planned
 
     # --- writing --------------------------------------------------------------------------------------------------
 
     async def save(self) -> None:
         """Write everything, and the events in the order in which they came about, in this transaction."""
         reviews = [review for known in self.reviews.values() for review in known]
+        stages = [(key, self._stage_row(*key)) for key in self._kept]
         await self._put(PLAN, [(plan.case_id, _plan_row(plan)) for plan in self.plans.values()])
-        # What is here already first: a review that is closed makes room for the next of its kind.
-        reviews.sort(key=lambda review: review.id not in self._stored)
         await self._put(REVIEW, [(review.id, _review_row(review)) for review in reviews])
-        await self._save_stages()
+        await self._put(STAGE, stages)
         await self._save_routing()
         if self._corrections:
             await self.tx.execute(insert(CORRECTION), self._corrections)
         await publish_all(self.tx, self._outgoing)
-        self._rerouted, self._outgoing, self._corrections = [], [], []
+        self._rerouted, self._outgoing, self._corrections, self._kept = [], [], [], {}
 
-    async def _put(self, table: Table, rows: Sequence[tuple[UUID, tuple[Any, ...]]]) -> None:
-        """Write the rows that differ from what is stored."""
+    async def _put(self, table: Table, rows: Sequence[tuple[Any, tuple[Any, ...]]]) -> None:
+        """Write the rows that differ from what is stored. What is there already first: a review that is closed makes room
+        for the next of its kind. (All of it was locked when it was read, so that no order is to be kept here.)"""
         names = table.columns.keys()
-        changed = [(key, row) for key, row in rows if self._stored.get(key) != row]
-        await put_all(self.tx, table, [dict(zip(names, row, strict=True)) for _, row in changed])
-        self._stored |= changed
+        new: list[tuple[Any, ...]] = []
+        changed: list[tuple[Any, ...]] = []
+        for key, row in rows:
+            stored = self._stored.get(key)
+            if stored != row:
+                (changed if stored else new).append(row)
+                self._stored[key] = row
+        await put_all(self.tx, table, [dict(zip(names, row, strict=True)) for row in changed])
+        await add_all(self.tx, table, names, new)
 
     async def _save_routing(self) -> None:
         for plan in self._rerouted:
@@ -526,21 +533,9 @@ class Docket:
             values = routing | {"updated_at": self.now, "version": REVIEW.c.version + 1}
             await self.tx.execute(update(REVIEW).where(*closed).values(values))
 
-    async def _save_stages(self) -> None:
-        keys = sorted(self._changed_stages, key=lambda key: (key[0].int, key[1]))
-        await put_all(self.tx, STAGE, [self._stage_row(review_id, stage) for review_id, stage in keys])
-        self._changed_stages.clear()
-
-    def _stage_row(self, review_id: UUID, stage: Stage) -> dict[str, Any]:
-        planned = self.stages[review_id][stage]
-        sent_on = self.today if planned.now else None
-        return {
-            "review_id": review_id,
-            "stage": stage,
-            "on": planned.on,
-            "state": planned.state,
-            "sent_on": sent_on,
-        }
+    def _stage_row(self, review_id: UUID, stage: Stage) -> tuple[Any, ...]:
+        planned = self._kept[review_id, stage]
+        return review_id, stage, planned.on, planned.state, self.today if planned.now else None
 
 
 def facts_of(plan: Plan) -> PlanFacts:
@@ -574,9 +569,7 @@ def _is_impossible(plan: Plan, owed: Owed) -> bool:
 
 def _dates_of(owed: Owed) -> dict[str, Any]:
     names = ("counted_from", "due_on", "alternative_due_on", "latest_meeting_on", "rule_id", "citation")
-    return {name: getattr(owed, name) for name in names} | {
-        "dates": [dict(day) for day in owed.dates_as_json]
-    }
+    return {name: getattr(owed, name) for name in names} | {"dates": list(owed.dates_as_json)}
 
 
 def _set(row: Plan | Review, values: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What the events of a case do to its reviews.
 
 A batch of events is taken as one: the plans of all its cases are read, changed in memory in the order of the events,
-and written, each with a few statements. If anything in a batch fails, the inbox takes it again event by event.
+and written, each with a few statements. What fails is found by the inbox, which halves the batch.
 """
 
 from __future__ import annotations

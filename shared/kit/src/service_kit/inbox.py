@@ -1,8 +1,9 @@
 """The inbox: what a service does with other services' events, exactly once in effect and in order per case.
 
 An event's effect, the note that it was received, and the events the effect publishes are one transaction; the
-position on the bus is committed after it. A batch is taken in one transaction; when anything in it fails, it is taken
-again in halves, down to the event at fault: only that one, and the later ones of its case, are parked.
+position on the bus is committed after it. A batch is taken in one transaction, a large one in two next to each other, each
+with whole cases; when anything in one fails, it is taken again in halves, down to the event at fault: only that one, and
+the later ones of its case, are parked.
 
 `last_received` (per source and case) is kept for ever: it still recognises a replay when the inbox rows are pruned.
 """
@@ -16,13 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Table, delete, func, select, update
+from sqlalchemy import BigInteger, String, Table, cast, delete, func, null, select, union_all, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import OWN_PREFIX, Envelope
@@ -37,18 +38,24 @@ from service_kit.database import (
     in_chunks,
     insert_all,
     insert_many,
+    one_of,
     put_all,
     upsert,
 )
 from service_kit.failpoints import failpoint
 from service_kit.hub import Hub
 from service_kit.logs import bind_traceparent
+from service_kit.prepared import Prepared
 
 log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=Event)
 TRIES = 3
 HANDLER_BUDGET = 30.0
 PATIENCE = timedelta(hours=24)
+LANES = 2
+"""A large batch is taken in so many parts next to each other, each with all events of its cases, as two replicas would:
+while PostgreSQL writes for one, the other is worked out. (SQLite has one writer.)"""
+WORTH_SHARING = 200  # records
 
 
 class Defer(Exception):
@@ -56,7 +63,7 @@ class Defer(Exception):
     24 hours and is tried again whenever its case moves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Received(Generic[E]):
     """A typed event with its envelope: which case, which council, when and where it was sent."""
 
@@ -68,7 +75,7 @@ class Received(Generic[E]):
     def id(self) -> UUID:
         return self.envelope.id
 
-    @property
+    @cached_property
     def case(self) -> UUID:
         return UUID(self.envelope.subject)
 
@@ -190,6 +197,7 @@ class Inbox:
         self._inbox: Table = tables["inbox"]
         self._last: Table = tables["last_received"]
         self._parked: Table = tables["parked"]
+        self._standing = _how_cases_stand(self._last, self._parked, hub.db.engine.dialect.name)
         self.foreign = 0  # events of other systems, counted and ignored
         self.last_fetch: datetime | None = None
         self.reachable = True
@@ -211,6 +219,17 @@ class Inbox:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Apply or park every record; returns when all of them are safe in the database."""
+        if len(records) < WORTH_SHARING or self.hub.db.is_sqlite:
+            await self._take_lane(records)
+            return
+        lanes: dict[int, list[Record]] = {}
+        for record in records:
+            lanes.setdefault(hash(record.key) % LANES, []).append(record)
+        async with asyncio.TaskGroup() as tasks:
+            for lane in lanes.values():
+                tasks.create_task(self._take_lane(lane))
+
+    async def _take_lane(self, records: Sequence[Record]) -> None:
         await self._take([_read(record) for record in records])
 
     async def _take(self, items: list[_Item]) -> None:
@@ -236,11 +255,11 @@ class Inbox:
 
     async def _single(self, item: _Item) -> None:
         """One event in its own transaction: tried again while the database is away, parked when it is at fault."""
-        attempt = 0
+        attempt, again = 0, False
         while True:
             try:
                 async with self.hub.db.write() as tx, _budget():
-                    picture = await self._picture(tx, [item])
+                    picture = await self._picture(tx, [item], every=again)
                     await self._take_in(tx, [item], picture)
                 self.reachable = True
                 await self._let_go({item.subject} & picture.waiting)
@@ -249,7 +268,7 @@ class Inbox:
                 self.reachable = False
                 await asyncio.sleep(0.5)
             except _Again:
-                continue
+                again = True
             except Defer as error:
                 await self._park(item, State.WAITING, "waiting", str(error))
                 return
@@ -265,32 +284,29 @@ class Inbox:
 
     # --- one transaction -----------------------------------------------------------------------------------------
 
-    async def _picture(self, tx: AsyncSession, items: Sequence[_Item]) -> _Picture:
-        ids = [item.envelope.id for item in items if item.envelope]
-        subjects = sorted({item.subject for item in items})
+    async def _picture(self, tx: AsyncSession, items: Sequence[_Item], *, every: bool = False) -> _Picture:
+        """An id is looked up only where its case has come as far already, or with `every`: what is next in its case has
+        not been seen, and if its id has been, `_note` finds out."""
         picture = _Picture({}, {}, set(), set(), set())
-        for some in in_chunks(ids, KEYS_PER_STATEMENT):
-            rows = await tx.execute(
-                select(self._inbox.c.event_id, self._inbox.c.digest).where(
-                    among(tx, self._inbox.c.event_id, some)
-                )
-            )
+        subjects = {"subjects": sorted({item.subject for item in items})}
+        for source, subject, sequence, state in await tx.info["transaction"].fetch(self._standing, subjects):
+            match state:
+                case None:
+                    picture.last[source, subject] = sequence
+                case State.POISON | State.BEHIND:
+                    picture.poisoned.add(subject)
+                case State.GAP | State.WAITING:
+                    picture.stuck.add((source, subject))
+                    picture.waiting.add(subject)
+        known = [
+            e
+            for item in items
+            if (e := item.envelope) and (every or e.sequence <= picture.last.get(item.pair, 0))
+        ]
+        for some in in_chunks([envelope.id for envelope in known], KEYS_PER_STATEMENT):
+            which = among(tx, self._inbox.c.event_id, some)
+            rows = await tx.execute(select(self._inbox.c.event_id, self._inbox.c.digest).where(which))
             picture.seen.update({row.event_id: row.digest for row in rows})
-        for part in in_chunks(subjects, KEYS_PER_STATEMENT):
-            last, parked = self._last.c, self._parked.c
-            for row in await tx.execute(
-                select(last.source, last.subject, last.sequence).where(among(tx, last.subject, part))
-            ):
-                picture.last[row.source, row.subject] = row.sequence
-            for row in await tx.execute(
-                select(parked.source, parked.subject, parked.state).where(among(tx, parked.subject, part))
-            ):
-                match State(row.state):
-                    case State.POISON | State.BEHIND:
-                        picture.poisoned.add(row.subject)
-                    case State.GAP | State.WAITING:
-                        picture.stuck.add((row.source, row.subject))
-                        picture.waiting.add(row.subject)
         return picture
 
     async def _take_in(self, tx: AsyncSession, items: Sequence[_Item], picture: _Picture) -> None:
@@ -443,7 +459,7 @@ class Inbox:
                 )
                 if gone.rowcount == 0:  # another replica released it
                     return _Retried.APPLIED
-                picture = await self._picture(tx, [item])
+                picture = await self._picture(tx, [item], every=True)
                 picture.poisoned.clear()
                 picture.stuck.clear()
                 if self._due(item, picture):
@@ -501,6 +517,19 @@ class Inbox:
                 select(self._parked.c.state, func.count()).group_by(self._parked.c.state)
             )
             return {row.state: row[1] for row in rows}
+
+
+def _how_cases_stand(last: Table, parked: Table, dialect: str) -> Prepared:
+    """What is known of `subjects`: how far each source has come, and what is parked."""
+    nothing = cast(null(), String)
+    received = select(last.c.source, last.c.subject, last.c.sequence, nothing)
+    held = select(parked.c.source, parked.c.subject, cast(null(), BigInteger), parked.c.state)
+    return Prepared(
+        union_all(
+            received.where(one_of(dialect, last.c.subject, "subjects")),
+            held.where(one_of(dialect, parked.c.subject, "subjects")),
+        )
+    )
 
 
 @cache

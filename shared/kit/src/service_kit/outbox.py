@@ -19,11 +19,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from ehcp_contracts.envelope import MAX_EVENT_BYTES, Envelope
 from ehcp_contracts.events import Event
-from service_kit.database import Transaction, dialect_of, insert_all, insert_many
+from service_kit.database import Transaction, add_all, dialect_of, insert_all, insert_many
 from service_kit.ids import uuid7
 from service_kit.logs import traceparent
 
 Open = AsyncSession | Transaction
+_COLUMNS = ("event_id", "topic", "subject", "sequence", "body", "written_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,9 @@ async def publish_all(tx: Open, items: Sequence[Outgoing]) -> list[UUID]:
     now = tx.info["clock"].now()
     numbers = await _next_sequences(tx, tables["sequences"], Counter(str(item.case) for item in items))
     rows = [_row(tx, item, numbers, now) for item in items]
-    statement = insert_many(tables["outbox"], dialect_of(tx), *rows[0])
-    await insert_all(tx, statement, rows)
+    await add_all(tx, tables["outbox"], _COLUMNS, rows)
     tx.info["transaction"].published = True
-    return [row["event_id"] for row in rows]
+    return [event_id for event_id, *_ in rows]
 
 
 def _tables(tx: Open) -> dict[str, Table]:
@@ -80,7 +80,7 @@ def _reserve(table: Table, dialect: str) -> Any:
     ).returning(table.c.subject, table.c.last)
 
 
-def _row(tx: Open, item: Outgoing, numbers: dict[str, int], now: datetime) -> dict[str, Any]:
+def _row(tx: Open, item: Outgoing, numbers: dict[str, int], now: datetime) -> tuple[Any, ...]:
     subject = str(item.case)
     if item.event.topic != tx.info["topic"]:
         raise ValueError(f"{item.event.wire_type} is not sent by {tx.info['source']}")
@@ -102,11 +102,4 @@ def _row(tx: Open, item: Outgoing, numbers: dict[str, int], now: datetime) -> di
     body = envelope.to_bytes()
     if len(body) > MAX_EVENT_BYTES:
         raise ValueError(f"{item.event.wire_type}: an event holds at most {MAX_EVENT_BYTES} bytes")
-    return {
-        "event_id": envelope.id,
-        "topic": item.event.topic,
-        "subject": subject,
-        "sequence": envelope.sequence,
-        "body": body,
-        "written_at": now,
-    }
+    return envelope.id, item.event.topic, subject, envelope.sequence, body, now

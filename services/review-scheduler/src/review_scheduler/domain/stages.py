@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from ehcp_contracts.events import ReviewStage
 from review_scheduler.domain.dates import in_words
@@ -75,6 +76,25 @@ def plan_stages(
         for stage, on in days.items()
         if before.get(stage) not in settled
     ]
+
+
+@lru_cache(maxsize=8192)
+def stages_of(
+    due_on: date,
+    latest_meeting_on: date,
+    policy: Policy,
+    *,
+    known_since: date,
+    today: date,
+    meeting_held: bool,
+    before: frozenset[tuple[Stage, StageState]],
+) -> tuple[Planned, ...]:
+    """`plan_stages` of a review, once for all that are alike: a caseload has far fewer distinct days than plans."""
+    days = stage_days(due_on, latest_meeting_on, policy)
+    planned = plan_stages(
+        days, known_since=known_since, today=today, meeting_held=meeting_held, before=dict(before)
+    )
+    return tuple(planned)
 
 
 def _planned(stage: Stage, on: date, known_since: date, today: date, meeting_held: bool) -> Planned:
