@@ -148,11 +148,17 @@ async def save(session: AsyncSession, decisions: Sequence[Decision], *, who: str
     now = session.info["clock"].now()
     # First what changed: a new case may have a number that an old one gave up.
     await _update_cases(session, [d for d in decisions if d.before is not None and d.after != d.before], now)
-    new = [(*_row(d.after).values(), now, now) for d in decisions if d.before is None]
-    await add_all(session, CASES, (*_FIELDS, "created_at", "updated_at"), new)
+    # In one order for everybody: two batches with the same new records would wait for each other.
+    new = sorted((d.after for d in decisions if d.before is None), key=_reference)
+    rows = [(*_row(case).values(), now, now) for case in new]
+    await add_all(session, CASES, (*_FIELDS, "created_at", "updated_at"), rows)
     await _record(session, decisions, who, now, today)
     await _save_amendments(session, [a for d in decisions for a in d.amendments])
     await _save_corrections(session, decisions, who, now)
+
+
+def _reference(case: Case) -> tuple[str, str]:
+    return case.source_la or "", case.source_ref or ""
 
 
 def _row(case: Case) -> dict[str, Any]:
