@@ -174,6 +174,8 @@ def test_a_plan_that_nobody_ended_stays_at_the_last_year_an_event_can_hold() -> 
     born=date(2010, 8, 31), taught=None, ages=SECONDARY, anchor=date(2026, 1, 9), today=date(2026, 8, 31)
 )
 @example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2026, 1, 9), today=date(2026, 8, 31))
+@example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2026, 8, 31), today=date(2026, 9, 1))
+@example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2027, 4, 5), today=date(2027, 8, 1))
 @example(born=date(2020, 2, 29), taught=None, ages=PRIMARY, anchor=date(2025, 2, 28), today=date(2026, 9, 1))
 def test_what_is_asked_once_for_many_children_is_what_the_statute_says_of_each(
     born: date, taught: int | None, ages: Ages, anchor: date, today: date
@@ -189,11 +191,14 @@ def test_what_is_asked_once_for_many_children_is_what_the_statute_says_of_each(
     adulthood = evaluate("review_pfa", {**child, "meeting": date(int(year[:4]), 9, 1)})
     interims = evaluate("review_under5", {**child, "anchor": anchor})["interims"]
     grown = evaluate("compulsory_school_age", child)["young_person_from"]
+    transfer = {"transfer_date": date(int(year[:4]) + 1, 9, 1), "plan_first_made": anchor}
+    late = cohort["phase"] and evaluate("phase_late_plan", {"phase": cohort["phase"], **transfer})["status"]
     case = a_case(born, plan_first_made=anchor, taught_year_group=group, taught_in=year)
     facts = facts_of(case, ages, today).model_dump(mode="json")
     assert facts["year_group"] == max(-5, min(cohort["effective_ncy"], 22))
     assert (facts["phase"], facts["phase_due"]) == (cohort["phase"], cohort["strict_due"])
     assert facts["phase_by"] == cohort["by_due"]
+    assert facts["phase_deadline_impossible"] == (late == "deadline_impossible")
     assert facts["adulthood_preparation"] == adulthood["pfa_required"]
     assert facts["under5_interims"] == interims
     assert facts["addressee"] == ("young_person" if today.isoformat() >= grown else "parent")

@@ -90,8 +90,8 @@ def _phase_cohort(born: date, taught: int | None, year: str, ages: Ages = NO_AGE
 
 @lru_cache(maxsize=4_096)
 def _impossible(phase: str | None, transfer_on: date | None, first_made: date) -> bool:
-    if phase is None or transfer_on is None:
-        return False
+    if phase is None or transfer_on is None or first_made < date(transfer_on.year - 1, SEPTEMBER, 1):
+        return False  # the rule is about plans first made in the year of the transfer
     facts = {"phase": phase, "transfer_date": transfer_on, "plan_first_made": first_made}
     return bool(evaluate("phase_late_plan", facts)["status"] == "deadline_impossible")
 
