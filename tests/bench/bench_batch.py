@@ -55,13 +55,16 @@ async def _on(machine: Machine, *, sqlite: bool) -> list[Row]:
             pushed[0] = next(batches)
             return pushed[0]
 
+        same_rows = by_hand.same_rows(empty.hub.db)
         await push("created", another())
+        await same_rows(next(batches))
         await _analyse(running)
+        await _analyse(empty)
         costs: dict[str, list[float]] = {}
         with profiled(f"batch-{where}"):
             lowest, same, new, again = await in_turn(
                 partial(_rate, costs, "floor", fewest, batches.__next__),
-                partial(_rate, costs, "same", by_hand.same_rows(empty.hub.db), batches.__next__),
+                partial(_rate, costs, "same", same_rows, batches.__next__),
                 partial(_rate, costs, "new", partial(push, "created"), another),
                 partial(_rate, costs, "again", partial(push, "unchanged"), lambda: pushed[0]),
                 rounds=ROUNDS,

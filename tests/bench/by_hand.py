@@ -32,17 +32,17 @@ Writer = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Writing:
-    """The tables with the columns that are written and their types on PostgreSQL; what is looked up in `cases` first
-    (column, and its value in a document); the rows of a line, in the order of the tables."""
+    """The tables with the columns that are written and their types on PostgreSQL; what is looked up in `cases` first (a
+    condition that ends in a column, and that column's value in a document); the rows of a line, in the order of the tables."""
 
     tables: dict[str, Columns]
-    looked_up: dict[str, Callable[[Document], Any]]
+    sought: dict[str, Callable[[Document], Any]]
     rows: Callable[[Document, bytes], Iterable[tuple[Any, ...]]]
 
     def of(self, lines: list[bytes]) -> tuple[dict[str, list[Any]], dict[str, list[tuple[Any, ...]]]]:
         """The values to look up and the rows to write."""
         read = [(json.loads(line), line) for line in lines]
-        values = {name: [found for d, _ in read if (found := of(d))] for name, of in self.looked_up.items()}
+        values = {where: [found for d, _ in read if (found := of(d))] for where, of in self.sought.items()}
         rows = zip(*(self.rows(document, line) for document, line in read), strict=True)
         return values, dict(zip(self.tables, map(list, rows), strict=True))
 
@@ -55,14 +55,14 @@ def _on_sqlite(path: str, writing: Writing) -> Writer:
 
     async def write(body: bytes) -> None:
         connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
         for lines in _chunks(body):
             values, rows = writing.of(lines)
             connection.execute("BEGIN IMMEDIATE")
-            for name, sought in values.items():
+            for where, sought in values.items():
                 places = ",".join("?" * len(sought))
-                connection.execute(f"SELECT id FROM cases WHERE {name} IN ({places})", sought).fetchall()
+                connection.execute(f"SELECT id FROM cases WHERE {where} IN ({places})", sought).fetchall()
             for table, columns in writing.tables.items():
                 places = ",".join("?" * len(columns))
                 connection.executemany(f"{_into(table, columns)} VALUES ({places})", rows[table])
@@ -78,8 +78,8 @@ def _on_postgres(address: str, writing: Writing) -> Writer:
         for lines in _chunks(body):
             values, rows = writing.of(lines)
             async with connection.transaction():
-                for name, sought in values.items():
-                    await connection.fetch(f"SELECT id FROM cases WHERE {name} = ANY($1)", sought)
+                for where, sought in values.items():
+                    await connection.fetch(f"SELECT id FROM cases WHERE {where} = ANY($1)", sought)
                 for table, columns in writing.tables.items():
                     given = ", ".join(f"${n}::{kind}[]" for n, kind in enumerate(columns.values(), 1))
                     insert = f"{_into(table, columns)} SELECT * FROM unnest({given})"
@@ -229,9 +229,9 @@ _SAME = Writing(
         "outbox": {"event_id": "uuid", "topic": "text", "subject": "text", "sequence": "bigint", "body": "bytea", "written_at": "timestamptz"},
     },
     {
-        "source_ref": lambda document: document["ref"],
-        "upn": lambda document: document["child"].get("upn"),
-        "nhs_number": lambda document: document["child"].get("nhs_number"),
+        "source = 'liquid-logic' AND source_la = '351' AND source_ref": lambda document: document["ref"],
+        "status <> 'ceased' AND upn": lambda document: document["child"].get("upn"),
+        "status <> 'ceased' AND nhs_number": lambda document: document["child"].get("nhs_number"),
     },
     _same_rows,
 )  # fmt: skip
