@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from asyncpg import UniqueViolationError
 from sqlalchemy import (
     Boolean,
     Column,
@@ -125,13 +124,13 @@ async def test_new_rows_are_stored_alike_however_many_they_are(kept: Database, n
     assert [tuple(row) for row in await kept.fetch(ALL, {})] == rows
 
 
-@pytest.mark.parametrize("number", [2, COPIED + 1])
+@pytest.mark.parametrize("number", [0, 2, COPIED + 1])
 async def test_a_row_that_is_there_already_is_refused_with_all_that_came_with_it(
     kept: Database, number: int
 ) -> None:
     async with kept.write() as tx:
         await add_all(tx, KEPT, ["id"], [(OTHER,)])
-    with pytest.raises((IntegrityError, UniqueViolationError)):
+    with pytest.raises(IntegrityError):
         async with kept.write() as tx:
             await add_all(tx, KEPT, ["id"], [*[(UUID(int=n),) for n in range(number)], (OTHER,)])
     assert [row[0] for row in await kept.fetch(ALL, {})] == [OTHER]

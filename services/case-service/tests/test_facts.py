@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from case_service.domain.case import NO_AGES, Ages, Case
 from case_service.domain.facts import facts_of, next_change, taught_in_year
 from ehcp_contracts.events import Phase
+from send_statute import academic_year, evaluate, ncy
 
 PRIMARY, INFANT, FIRST, SECONDARY = Ages(4, 11), Ages(4, 7), Ages(4, 9), Ages(11, 16)
 
@@ -160,3 +161,44 @@ def test_nothing_changes_before_the_day_it_is_said_to_change(
 def test_a_plan_that_nobody_ended_stays_at_the_last_year_an_event_can_hold() -> None:
     """Born in May 1999: 27 on 31 August 2026, which would be year 23."""
     assert facts_of(a_case(date(1999, 5, 1)), NO_AGES, date(2026, 9, 14)).year_group == 22
+
+
+@given(
+    born=st.dates(date(1999, 9, 1), date(2026, 8, 31)),
+    taught=st.none() | st.integers(-1, 1),
+    ages=st.sampled_from([PRIMARY, INFANT, FIRST, SECONDARY, NO_AGES, Ages(3, 19), Ages(None, 13)]),
+    anchor=st.dates(date(2014, 9, 1), date(2026, 9, 14)),
+    today=st.sampled_from([date(2026, 8, 31), date(2026, 9, 1), date(2027, 2, 14)]),
+)
+@example(
+    born=date(2010, 8, 31), taught=None, ages=SECONDARY, anchor=date(2026, 1, 9), today=date(2026, 8, 31)
+)
+@example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2026, 1, 9), today=date(2026, 8, 31))
+@example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2026, 8, 31), today=date(2026, 9, 1))
+@example(born=date(2010, 9, 1), taught=None, ages=SECONDARY, anchor=date(2027, 4, 5), today=date(2027, 8, 1))
+@example(born=date(2020, 2, 29), taught=None, ages=PRIMARY, anchor=date(2025, 2, 28), today=date(2026, 9, 1))
+def test_what_is_asked_once_for_many_children_is_what_the_statute_says_of_each(
+    born: date, taught: int | None, ages: Ages, anchor: date, today: date
+) -> None:
+    """Each rule put to the statute with the facts of this one child."""
+    year = academic_year(today)
+    group = ncy(born, year) + taught if taught is not None else None
+    child = {"date_of_birth": born, "taught_ncy": group}
+    cohort = evaluate(
+        "phase_cohort",
+        {**child, "academic_year": year, "school_low_age": ages.low, "school_high_age": ages.high},
+    )
+    adulthood = evaluate("review_pfa", {**child, "meeting": date(int(year[:4]), 9, 1)})
+    interims = evaluate("review_under5", {**child, "anchor": anchor})["interims"]
+    grown = evaluate("compulsory_school_age", child)["young_person_from"]
+    transfer = {"transfer_date": date(int(year[:4]) + 1, 9, 1), "plan_first_made": anchor}
+    late = cohort["phase"] and evaluate("phase_late_plan", {"phase": cohort["phase"], **transfer})["status"]
+    case = a_case(born, plan_first_made=anchor, taught_year_group=group, taught_in=year)
+    facts = facts_of(case, ages, today).model_dump(mode="json")
+    assert facts["year_group"] == max(-5, min(cohort["effective_ncy"], 22))
+    assert (facts["phase"], facts["phase_due"]) == (cohort["phase"], cohort["strict_due"])
+    assert facts["phase_by"] == cohort["by_due"]
+    assert facts["phase_deadline_impossible"] == (late == "deadline_impossible")
+    assert facts["adulthood_preparation"] == adulthood["pfa_required"]
+    assert facts["under5_interims"] == interims
+    assert facts["addressee"] == ("young_person" if today.isoformat() >= grown else "parent")

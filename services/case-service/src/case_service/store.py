@@ -47,7 +47,7 @@ from case_service.tables import (
     QuarantineRow,
 )
 from ehcp_contracts.events import Facts
-from service_kit.database import among, in_chunks, upsert
+from service_kit.database import add_all, among, in_chunks, upsert
 from service_kit.ids import uuid7
 from service_kit.outbox import Outgoing, publish_all
 
@@ -148,12 +148,17 @@ async def save(session: AsyncSession, decisions: Sequence[Decision], *, who: str
     now = session.info["clock"].now()
     # First what changed: a new case may have a number that an old one gave up.
     await _update_cases(session, [d for d in decisions if d.before is not None and d.after != d.before], now)
-    new = [_row(d.after) | {"created_at": now, "updated_at": now} for d in decisions if d.before is None]
-    if new:
-        await session.execute(insert(CASES), new)
+    # In one order for everybody: two batches with the same new records would wait for each other.
+    new = sorted((d.after for d in decisions if d.before is None), key=_reference)
+    rows = [(*_row(case).values(), now, now) for case in new]
+    await add_all(session, CASES, (*_FIELDS, "created_at", "updated_at"), rows)
     await _record(session, decisions, who, now, today)
     await _save_amendments(session, [a for d in decisions for a in d.amendments])
     await _save_corrections(session, decisions, who, now)
+
+
+def _reference(case: Case) -> tuple[str, str]:
+    return case.source_la or "", case.source_ref or ""
 
 
 def _row(case: Case) -> dict[str, Any]:
@@ -185,21 +190,20 @@ async def _record(
     ]
     ids = iter(await publish_all(session, told))
     rows = [
-        {
-            "case_id": d.after.id,
-            "version": number,
-            "what": change.what,
-            "fields": list(change.fields),
-            "event_id": next(ids) if change.event is not None else None,
-            "event_type": change.event.wire_type if change.event is not None else None,
-            "who": who,
-            "at": now,
-            "business_date": today,
-        }
+        (
+            d.after.id,
+            number,
+            change.what,
+            list(change.fields),
+            next(ids) if change.event is not None else None,
+            change.event.wire_type if change.event is not None else None,
+            who,
+            now,
+            today,
+        )
         for d, number, change in steps
     ]
-    if rows:
-        await session.execute(insert(CHANGES), rows)
+    await add_all(session, CHANGES, CHANGES.columns.keys(), rows)
 
 
 def _numbered(decision: Decision) -> Iterable[tuple[int, Change]]:

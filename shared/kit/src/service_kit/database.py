@@ -11,8 +11,8 @@ import contextlib
 import fcntl
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,6 +38,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import (
     DBAPIError,
     DisconnectionError,
+    IntegrityError,
     InterfaceError,
     OperationalError,
 )
@@ -164,6 +165,15 @@ async def _on_postgres(driver: Any) -> AsyncIterator[None]:
     await transaction.commit()
 
 
+@contextmanager
+def _constraints() -> Iterator[None]:
+    """A constraint that does not hold is the same error, whichever way the statement went."""
+    try:
+        yield
+    except (asyncpg.IntegrityConstraintViolationError, sqlite3.IntegrityError) as error:
+        raise IntegrityError(None, None, error, hide_parameters=True) from error
+
+
 class Transaction:
     """An open transaction. `session` is SQLAlchemy's on the same connection; what knows its statements beforehand
     does without and calls `fetch`."""
@@ -182,8 +192,9 @@ class Transaction:
         self._db, self._pooled = db, pooled
 
     async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
-        """The rows of a statement, straight from the driver."""
-        return await statement.fetch(self._pooled.driver_connection, self.dialect, values)
+        """The rows of a statement, straight from the driver. Raises IntegrityError as a session does."""
+        with _constraints():
+            return await statement.fetch(self._pooled.driver_connection, self.dialect, values)
 
     async def copy(self, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Write new rows by PostgreSQL's COPY, which asks no planner, builds no arrays and writes pages at a time."""
@@ -193,7 +204,8 @@ class Transaction:
             if convert:
                 columns[place] = [convert(value) for value in columns[place]]
         driver: Any = self._pooled.driver_connection
-        await driver.copy_records_to_table(table.name, records=zip(*columns, strict=True), columns=names)
+        with _constraints():
+            await driver.copy_records_to_table(table.name, records=zip(*columns, strict=True), columns=names)
 
     @cached_property
     def session(self) -> AsyncSession:
@@ -457,7 +469,7 @@ _prepared = cache(Prepared)  # of statements that are themselves kept
 async def add_all(
     tx: AsyncSession | Transaction, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Write rows that are new, each with the columns `names`. Raises what the database raises when one is there."""
+    """Write rows that are new, each with the columns `names`. Raises IntegrityError when one is there."""
     straight: Transaction = tx.info["transaction"]
     if straight.dialect.name == "postgresql" and len(rows) >= COPIED:
         await straight.copy(table, names, rows)

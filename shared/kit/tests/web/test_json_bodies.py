@@ -166,6 +166,16 @@ async def test_1_9_a_hundred_thousand_keys_are_refused_at_once(client: httpx2.As
     assert time.process_time() - started < 1
 
 
+async def test_1_9_keys_are_counted_over_all_objects(client: httpx2.AsyncClient) -> None:
+    body = json.dumps({"anything": [{"k": 1}] * 20_000}).encode()
+    assert_problem(await client.post("/things", content=body, headers=JSON), 400, "malformed-json")
+
+
+async def test_colons_within_text_are_no_keys(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/things", json={"anything": [":" * 30_000]})
+    assert answer.status_code == 200
+
+
 async def test_1_9_more_than_a_megabyte_is_413(client: httpx2.AsyncClient, seen: Seen) -> None:
     """S81."""
     answer = await client.post("/things", content=b" " * (1024 * 1024 + 1), headers=JSON)

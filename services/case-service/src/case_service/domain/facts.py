@@ -8,7 +8,7 @@ from typing import Any
 
 from case_service.domain.case import NATIONAL_INTERVALS, NO_AGES, Ages, Case, Intervals
 from ehcp_contracts.events import Facts, Phase
-from send_statute import academic_year, evaluate
+from send_statute import academic_year, age_on, evaluate, young_person_from
 
 SEPTEMBER = 9
 FIRST_YEAR, LAST_YEAR = -5, 22
@@ -24,8 +24,8 @@ def facts_of(case: Case, ages: Ages, today: date, intervals: Intervals = NATIONA
     """
     if case.plan_first_made is None or case.anchor is None:
         raise ValueError("a case without a plan has no facts")
-    year, taught = academic_year(today), taught_in_year(case, today)
-    cohort = _phase_cohort(case.birth_date, taught, year, ages)
+    year, taught, born = academic_year(today), taught_in_year(case, today), _born_in_year_of(case.birth_date)
+    cohort = _phase_cohort(born, taught, year, ages)
     transfer_on = date(_start(year) + 1, SEPTEMBER, 1) if cohort["phase"] else None
     return Facts(
         academic_year=year,
@@ -37,8 +37,8 @@ def facts_of(case: Case, ages: Ages, today: date, intervals: Intervals = NATIONA
         phase_by=_day(cohort["by_due"]),
         phase_deadline_impossible=_impossible(cohort["phase"], transfer_on, case.plan_first_made),
         under5_interims=_interims(case.birth_date, case.anchor, intervals),
-        adulthood_preparation=_adulthood(case.birth_date, taught, year),
-        addressee="young_person" if today >= _young_person_from(case.birth_date) else "parent",
+        adulthood_preparation=_adulthood(born, taught, year),
+        addressee="young_person" if today >= _young_person_from(born) else "parent",
     )
 
 
@@ -48,7 +48,7 @@ def next_change(birth_date: date, today: date) -> date:
     The facts' other dates hang on the plan, and are computed anew whenever the plan changes.
     """
     september = date(_start(academic_year(today)) + 1, SEPTEMBER, 1)
-    young_person = _young_person_from(birth_date)
+    young_person = _young_person_from(_born_in_year_of(birth_date))
     return young_person if today < young_person < september else september
 
 
@@ -68,13 +68,18 @@ def _day(iso: str | None) -> date | None:
     return date.fromisoformat(iso) if iso else None
 
 
-# Many children share a birth date, a school's ages or a plan's date: each question is put to the statute once.
+# Many children share a school year, a school's ages or a plan's date: each question is put to the statute once. Year
+# groups and compulsory school age hang on the school year of the birth, so they are asked of its first day.
 
 
-@lru_cache(maxsize=16_384)
-def _phase_cohort(birth_date: date, taught: int | None, year: str, ages: Ages = NO_AGES) -> dict[str, Any]:
+def _born_in_year_of(birth_date: date) -> date:
+    return date(_start(academic_year(birth_date)), SEPTEMBER, 1)
+
+
+@lru_cache(maxsize=4_096)
+def _phase_cohort(born: date, taught: int | None, year: str, ages: Ages = NO_AGES) -> dict[str, Any]:
     facts = {
-        "date_of_birth": birth_date,
+        "date_of_birth": born,
         "taught_ncy": taught,
         "academic_year": year,
         "school_low_age": ages.low,
@@ -85,14 +90,15 @@ def _phase_cohort(birth_date: date, taught: int | None, year: str, ages: Ages = 
 
 @lru_cache(maxsize=4_096)
 def _impossible(phase: str | None, transfer_on: date | None, first_made: date) -> bool:
-    if phase is None or transfer_on is None:
-        return False
+    if phase is None or transfer_on is None or first_made < date(transfer_on.year - 1, SEPTEMBER, 1):
+        return False  # the rule is about plans first made in the year of the transfer
     facts = {"phase": phase, "transfer_date": transfer_on, "plan_first_made": first_made}
     return bool(evaluate("phase_late_plan", facts)["status"] == "deadline_impossible")
 
 
-@lru_cache(maxsize=16_384)
 def _interims(birth_date: date, anchor: date, intervals: Intervals) -> tuple[date, ...]:
+    if age_on(birth_date, anchor) >= 5:
+        return ()
     until = [begins for begins, _ in intervals[1:]] + [date.max]
     return tuple(
         day
@@ -108,14 +114,11 @@ def _every(birth_date: date, anchor: date, months: int) -> tuple[date, ...]:
     return tuple(date.fromisoformat(day) for day in evaluate("review_under5", facts)["interims"])
 
 
-@lru_cache(maxsize=16_384)
-def _adulthood(birth_date: date, taught: int | None, year: str) -> bool:
+@lru_cache(maxsize=4_096)
+def _adulthood(born: date, taught: int | None, year: str) -> bool:
     """Whether a meeting held in this academic year must look to adulthood: the year group decides, not the day."""
-    facts = {"date_of_birth": birth_date, "taught_ncy": taught, "meeting": date(_start(year), SEPTEMBER, 1)}
+    facts = {"date_of_birth": born, "taught_ncy": taught, "meeting": date(_start(year), SEPTEMBER, 1)}
     return bool(evaluate("review_pfa", facts)["pfa_required"])
 
 
-@lru_cache(maxsize=16_384)
-def _young_person_from(birth_date: date) -> date:
-    found = evaluate("compulsory_school_age", {"date_of_birth": birth_date})
-    return date.fromisoformat(found["young_person_from"])
+_young_person_from = lru_cache(maxsize=256)(young_person_from)

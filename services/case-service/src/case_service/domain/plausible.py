@@ -7,7 +7,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from send_statute import evaluate
+from send_statute import age_on, evaluate
 from service_kit.problems import Fault, Refusal
 
 MESSAGES = {
@@ -45,8 +45,7 @@ class Day(NamedTuple):
 
 def check(days: Iterable[Day], *, birth_date: date, today: date) -> None:
     """Refuse days that cannot be. Raises Refusal("validation") with one fault for each, by rule code."""
-    last = last_day_possible(birth_date)
-    found = (fault for day in days if day.on for fault in _faults(day, day.on, birth_date, last, today))
+    found = (fault for day in days if day.on for fault in _faults(day, day.on, birth_date, today))
     if faults := dict.fromkeys(found):  # each once, in their order
         raise Refusal("validation", errors=faults)
 
@@ -56,19 +55,24 @@ def fault(pointer: str, code: str) -> Fault:
     return Fault(pointer, code, MESSAGES[code])
 
 
+def too_old(birth_date: date, on: date) -> bool:
+    """Whether no plan can be in force on a day any more; nobody under 25 need be asked about."""
+    return age_on(birth_date, on) >= 25 and on > _last_day_possible(birth_date)
+
+
 @lru_cache(maxsize=16_384)
-def last_day_possible(birth_date: date) -> date:
+def _last_day_possible(birth_date: date) -> date:
     """The last day on which any plan can be in force: the day before the 26th birthday (CFA 2014 s.46, reg 46)."""
     found = evaluate("age25", {"date_of_birth": birth_date, "setting": "fe"})
     return date.fromisoformat(found["day_before_26"])
 
 
-def _faults(day: Day, on: date, birth_date: date, last: date, today: date) -> Iterable[Fault]:
+def _faults(day: Day, on: date, birth_date: date, today: date) -> Iterable[Fault]:
     if on > today:
         yield fault(day.pointer, "in-future")
     elif on < birth_date:
         yield fault(day.pointer, "before-birth")
     elif day.not_before and on < day.not_before:
         yield fault(day.pointer, day.code)
-    elif on > last:
+    elif too_old(birth_date, on):
         yield fault(day.pointer, "age25")

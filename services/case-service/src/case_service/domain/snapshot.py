@@ -31,7 +31,7 @@ from case_service.domain.ceasing import end
 from case_service.domain.facts import FIRST_YEAR, LAST_YEAR, taught_in_year
 from case_service.domain.identity import DUPLICATE, NUMBERS, SAME_NUMBER, Number
 from case_service.domain.plan import announcement, check_placement, first_event
-from case_service.domain.plausible import Day, check, fault, last_day_possible
+from case_service.domain.plausible import Day, check, fault, too_old
 from case_service.domain.settle import DETAILS, PLACEMENT, ROUTING, settle, with_facts
 from ehcp_contracts.events import CeaseReason, CorrectableDate, CorrectionReason, DateCorrected
 from service_kit.problems import Fault, Refusal
@@ -150,18 +150,10 @@ def first(
     """The first snapshot of a case. A plan that had ended before it came here is kept and told to nobody."""
     case = _new_case(snapshot, case_id, where)
     _check(snapshot, case, where)
-    if snapshot.mapped["ended"]:
-        ended = replace(
-            case,
-            version=1,
-            status=CaseStatus.CEASED,
-            ceased_on=snapshot.day("ceased_on"),
-            cease_reason=snapshot.mapped["cease_reason"],
-        )
-        return Decision(before=None, after=ended, changes=(Change("registered"),))
+    if case.status is CaseStatus.CEASED:
+        return Decision(before=None, after=case, changes=(Change("registered"),))
     notice = _notice_of(snapshot, case, amendment_id)
-    status = CaseStatus.AMENDING if notice else CaseStatus.ACTIVE
-    case = with_facts(replace(case, version=1, status=status, announced=True), where)
+    case = with_facts(case, where)
     event = first_event(case, go_live, notice_sent_on=notice.sent_on if notice else None)
     return Decision(
         before=None,
@@ -349,9 +341,13 @@ _POINTERS = {
 
 
 def _new_case(snapshot: Snapshot, case_id: UUID, where: Circumstances) -> Case:
+    status = _status_of(snapshot)
     follow = {name: snapshot.typed(name) for name in FOLLOW}
     return Case(
         id=case_id,
+        version=1,
+        status=status,
+        announced=status is not CaseStatus.CEASED,
         la_code=snapshot.mapped["la_code"],
         source=snapshot.source,
         source_la=snapshot.la,
@@ -360,10 +356,18 @@ def _new_case(snapshot: Snapshot, case_id: UUID, where: Circumstances) -> Case:
         plan_first_made=snapshot.day("plan_first_made"),
         last_concluded=snapshot.day("last_concluded"),
         meeting_held_on=snapshot.day("meeting_held_on"),
+        ceased_on=snapshot.day("ceased_on"),
+        cease_reason=snapshot.mapped["cease_reason"],
         **_taught(snapshot, where),
         **_received(snapshot),
         **follow,
     )
+
+
+def _status_of(snapshot: Snapshot) -> CaseStatus:
+    if snapshot.mapped["ended"]:
+        return CaseStatus.CEASED
+    return CaseStatus.AMENDING if snapshot.mapped["notice_sent_on"] else CaseStatus.ACTIVE
 
 
 def _received(snapshot: Snapshot) -> dict[str, Any]:
@@ -433,7 +437,7 @@ def _check(snapshot: Snapshot, case: Case, where: Circumstances) -> None:
         Day("/plan/ceased_on", day("ceased_on"), made, "ceased-before-plan"),
     ]
     check(days, birth_date=birth_date, today=where.today)
-    if not snapshot.mapped["ended"] and where.today > last_day_possible(birth_date):
+    if not snapshot.mapped["ended"] and too_old(birth_date, where.today):
         raise Refusal("validation", errors=[Fault("/child/birth_date", "age25", _TOO_OLD)])
     taught = taught_in_year(case, where.today)
     if taught is not None and not FIRST_YEAR <= taught <= LAST_YEAR:
