@@ -141,15 +141,16 @@ async def _on_sqlite(driver: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _on_postgres(driver: Any) -> AsyncIterator[None]:
-    transaction = driver.transaction()
-    await transaction.start()
+    # Not asyncpg's own Transaction: the connection would remember one whose BEGIN was cancelled, and the next would be
+    # a savepoint of it.
+    await driver.execute("BEGIN")
     try:
         yield
     except BaseException:
         if not driver.is_closed():  # the same
-            await transaction.rollback()
+            await driver.execute("ROLLBACK")
         raise
-    await transaction.commit()
+    await driver.execute("COMMIT")
 
 
 class Transaction:
