@@ -86,31 +86,6 @@ async def test_a_block_that_raises_leaves_nothing_behind(db: Database) -> None:
         assert (await session.execute(select(db.tables["sequences"]))).all() == []
 
 
-async def test_a_write_that_is_cancelled_in_the_middle_ends_as_cancelled_and_the_next_one_is_taken(
-    db: Database,
-) -> None:
-    """At any of its steps: a job that is asked to end must not take it for a failure and go on."""
-    table = db.tables["sequences"]
-    row = insert(table).values(subject="a", last=1)
-
-    async def write() -> None:
-        async with db.write() as tx:
-            await tx.execute(row)
-            await tx.execute(select(table))
-
-    for steps in range(40):
-        task = asyncio.create_task(write())
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait({task}, timeout=30)
-        assert task.done()
-        if not task.cancelled():
-            assert task.exception() is None  # it was quicker
-        async with db.write() as tx:
-            await tx.execute(table.delete())
-
-
 async def test_a_write_that_is_cancelled_before_it_began_does_not_spoil_its_connection(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +109,31 @@ async def test_a_write_that_is_cancelled_before_it_began_does_not_spoil_its_conn
     assert len(cancelled) == 1
     async with db.read() as session:
         assert len((await session.execute(select(db.tables["outbox"]))).all()) == 1
+
+
+async def test_a_write_that_is_cancelled_in_the_middle_ends_as_cancelled_and_the_next_one_is_taken(
+    db: Database,
+) -> None:
+    """At any of its steps: a job that is asked to end must not take it for a failure and go on."""
+    table = db.tables["sequences"]
+    row = insert(table).values(subject="a", last=1)
+
+    async def write() -> None:
+        async with db.write() as tx:
+            await tx.execute(row)
+            await tx.execute(select(table))
+
+    for steps in range(40):
+        task = asyncio.create_task(write())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=30)
+        assert task.done()
+        if not task.cancelled():
+            assert task.exception() is None  # it was quicker
+        async with db.write() as tx:
+            await tx.execute(table.delete())
 
 
 async def test_an_instant_comes_back_aware_in_utc_whatever_zone_it_went_in_with(db: Database) -> None:
