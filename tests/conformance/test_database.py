@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiosqlite
+import asyncpg
 import pytest
 from conformance.toy import TOPIC, Toy
 from sqlalchemy import Column, Table, func, insert, select, text
@@ -83,6 +85,31 @@ async def test_a_block_that_raises_leaves_nothing_behind(db: Database) -> None:
     async with db.read() as session:
         assert (await session.execute(select(db.tables["outbox"]))).all() == []
         assert (await session.execute(select(db.tables["sequences"]))).all() == []
+
+
+async def test_a_write_that_is_cancelled_before_it_began_does_not_spoil_its_connection(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, name = (
+        (aiosqlite.Connection, "execute_fetchall") if db.is_sqlite else (asyncpg.Connection, "execute")
+    )
+    say, cancelled = getattr(driver, name), []
+
+    async def cancelled_once(connection: Any, sql: str, *more: Any, **options: Any) -> Any:
+        if sql.startswith("BEGIN") and not cancelled:
+            cancelled.append(sql)
+            raise asyncio.CancelledError
+        return await say(connection, sql, *more, **options)
+
+    monkeypatch.setattr(driver, name, cancelled_once)
+    with pytest.raises(asyncio.CancelledError):
+        async with db.write():
+            raise AssertionError("it never began")
+    async with db.write() as tx:
+        await publish(tx, ENDED, case=uuid4(), la="351")
+    assert len(cancelled) == 1
+    async with db.read() as session:
+        assert len((await session.execute(select(db.tables["outbox"]))).all()) == 1
 
 
 async def test_a_write_that_is_cancelled_in_the_middle_ends_as_cancelled_and_the_next_one_is_taken(

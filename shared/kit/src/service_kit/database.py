@@ -46,7 +46,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as SqlAlchemySession
 from sqlalchemy.pool import PoolProxiedConnection
-from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service_kit.clock import Clock
@@ -154,7 +154,11 @@ async def _on_sqlite(driver: Any) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _on_postgres(driver: Any) -> AsyncIterator[None]:
     transaction = driver.transaction()
-    await transaction.start()
+    try:
+        await transaction.start()
+    except BaseException:
+        driver.terminate()  # asyncpg would take the next one for a savepoint of this, which may never have begun
+        raise
     try:
         yield
     except BaseException as error:
@@ -284,17 +288,9 @@ class Database:
 
     async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
         """The rows of one reading statement, straight from the driver."""
-
-        def borrowed() -> Rows:
-            # The pool must be called in a greenlet: in one for all, as two are felt in lists.
-            pooled = self.engine.sync_engine.raw_connection()
-            try:
-                return await_only(statement.fetch(pooled.driver_connection, self.engine.dialect, values))
-            finally:
-                pooled.close()
-
         try:
-            return await greenlet_spawn(borrowed)
+            async with self._pooled() as pooled:
+                return await statement.fetch(pooled.driver_connection, self.engine.dialect, values)
         except Exception as error:
             if is_outage(error):
                 raise Unavailable from error
