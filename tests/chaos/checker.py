@@ -33,6 +33,8 @@ MOST_REBALANCES = 3
 ENDS_WITHIN = 15.0
 ANSWERED_WITHIN = 6.0
 """Seconds in which an API says that its database does not answer."""
+LINES = ("line", "new line")
+"""What an operation is called that was a line of a file."""
 SAYS_SO = (409, 429, 503)
 """How an API may say that it could not do it now."""
 MOST_FILES, MOST_THREADS, MOST_MEMORY = 300, 40, 350.0
@@ -569,13 +571,16 @@ def an_outage_is_said_as_such(evidence: Evidence) -> Found:
 
 
 def a_silent_database_is_said_in_time(evidence: Evidence) -> Found:
-    """F26: an API whose database does not answer says so within seconds, to whoever asks."""
+    """F26: an API whose database does not answer says so within seconds, to whoever asks. A file whose results had begun
+    to come is broken off: its answer was begun with 200."""
+    streamed = {e["op"] for e in evidence.load if e["kind"] == "intent" and e["what"] in LINES}
     for began, ended in evidence.silences:
         for entry in evidence.load:
             if entry["kind"] != "outcome" or not began <= entry["sent"] <= ended - ANSWERED_WITHIN:
                 continue
             took = entry["at"] - entry["sent"]
-            if entry["status"] is None or took > ANSWERED_WITHIN:
+            silent = entry["status"] is None and entry["op"] not in streamed
+            if silent or took > ANSWERED_WITHIN:
                 yield Violation("F26", OTHER, f"{entry['part']}: {entry['status']} after {took:.1f} s")
 
 

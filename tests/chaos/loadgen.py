@@ -35,6 +35,8 @@ PARTNERS = (
 STRANGERS = (Partner("school", "900009"), Partner("icb", "QXX"), Partner("social-care", "team-z"))
 """Whoever has no case in this run and must never hear anything."""
 TIMEOUT = 20.0
+KEEP_OPEN = 2.0
+"""Seconds for which an idle connection is used again: shorter than a server keeps it (5), or it may close just then."""
 FILE = 6
 """Known children in a file of snapshots; mostly a new one comes with them."""
 Expected = tuple[str, dict[str, Any]]
@@ -118,7 +120,12 @@ class Load:
         self._number = 0
         self._tokens = _tokens(stage.issuer)
         self._clients = {
-            part.name: httpx2.AsyncClient(base_url=part.url, timeout=TIMEOUT, trust_env=False)
+            part.name: httpx2.AsyncClient(
+                base_url=part.url,
+                timeout=TIMEOUT,
+                trust_env=False,
+                limits=httpx2.Limits(keepalive_expiry=KEEP_OPEN),
+            )
             for part in stage.of_role("serve")
         }
         self._rotating: set[str] = set()

@@ -151,6 +151,8 @@ class Nemesis:
         several = len(self.stage.of_role("work")) > len(LISTENS)
         part = self.stage.part("notification.work" if several else "scheduler.work")
         self.doing = f"{part.name} is frozen"
+        while not part.ready:  # one that is only just starting holds nothing yet
+            await asyncio.sleep(0.1)
         began = time.time()
         part.freeze()
         await asyncio.sleep(seconds)

@@ -31,6 +31,8 @@ from .strays import KEY
 SAMPLES = 5
 NOTICED_LATE = 1.0
 """A client may see a process die some moments before its supervisor does."""
+IN_USE_AGAIN = 15.0
+"""Seconds until all APIs have made new connections to a database that was away."""
 Act = tuple[str, float]
 
 
@@ -298,7 +300,8 @@ async def gather(stage: Stage, directory: Path, nemesis: Nemesis, watch: Watch) 
     evidence.outages, evidence.silences = nemesis.outages, nemesis.silences
     evidence.replays = nemesis.replays
     evidence.rejoined = found.rejoined(stage.logs())
-    evidence.database_away = [*((at, at + 15) for at in nemesis.restarts), *nemesis.silences]
+    away = [*((at, at) for at in nemesis.restarts), *nemesis.silences]
+    evidence.database_away = [(began, ended + IN_USE_AGAIN) for began, ended in away]
     evidence.absences = {part.name: _absences(part.lives) for part in stage.parts}
     evidence.processes = Counter(part.service for part in stage.parts)
     evidence.endings = [

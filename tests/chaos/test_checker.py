@@ -315,3 +315,11 @@ def test_a_school_whose_pupil_has_come_back_may_hear_of_the_pupil_again(evidence
     evidence.load = [*evidence.load, *pushed("op-3", BEGAN + 115, OLD)]
     evidence.requests = [*evidence.requests, TRIED_AGAIN_AFTER_THE_NEWS]
     assert not [found for found in check(evidence) if found.invariant == "I8"]
+
+
+def test_a_file_that_is_broken_off_in_time_has_said_that_the_database_is_away(evidence: Evidence) -> None:
+    intent = pushed("op-9", BEGAN + 401, OLD)[0] | {"what": "line"}
+    evidence.load = [*evidence.load, intent, unsure(BEGAN + 401, None, took=2) | {"op": "op-9"}]
+    assert "F26" not in {found.invariant for found in check(evidence)}
+    evidence.load = [*evidence.load, unsure(BEGAN + 401, None, took=7) | {"op": "op-9"}]
+    assert "F26" in {found.invariant for found in check(evidence)}

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import deploy
 import pytest
+import uvicorn
 from deploy.up.up import Composition
 
 OWNERS = {
@@ -104,3 +108,12 @@ def test_a_service_that_is_down_is_said_to_be_so_and_comes_back(gateway: Composi
     gateway["review-serve"].wait_restarted(killed)
     gateway.wait_healthy("review-serve")
     assert _get(gateway, "/v1/cases")[0] == 200
+
+
+def test_no_idle_connection_is_used_again_that_a_service_may_just_be_closing() -> None:
+    """Now and then a POST on one was a 502: a service closes what has been idle for five seconds, nginx kept it for sixty."""
+    template = Path(*deploy.__path__, "gateway", "nginx.conf.template").read_text(encoding="utf-8")
+    upstreams = re.findall(r"upstream \w+ {(.+)}", template)
+    kept = [int(seconds) for seconds in re.findall(r"keepalive_timeout (\d+)s;", " ".join(upstreams))]
+    assert len(kept) == len(upstreams) == 6
+    assert max(kept) < uvicorn.Config("hub").timeout_keep_alive

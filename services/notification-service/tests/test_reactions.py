@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import event as sql_event
 from sqlalchemy import text
 
 from ehcp_contracts.envelope import council_subject
@@ -312,6 +313,25 @@ async def test_a_councils_policy_concerns_no_partner_and_waits_for_no_case(town)
     await town.send()
     assert town.requests == []
     assert await town.app.parked() == {}
+
+
+async def test_moves_of_many_cases_in_one_batch_cost_each_partner_one_write_of_its_feed(town) -> None:
+    """Everything was written anew at each move: after a broker outage of a minute a batch took longer than it may."""
+    cases = [await town.issue() for _ in range(8)]
+    for case in cases:
+        await town.app.deliver(_moved(), case=case)
+    statements: list[str] = []
+    sql_event.listen(
+        town.app.hub.db.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: statements.append(statement),
+    )
+    await town.app.settle()
+    raised = [
+        statement for statement in statements if statement.startswith("UPDATE partner SET feed_position")
+    ]
+    assert 1 < len(raised) <= len(town.partners)
+    assert len([d for d in await town.pushes(OAK) if d["event_type"] == "ehcp.placement-changed.v1"]) == 8
 
 
 async def test_a_batch_of_events_is_taken_in_order(town) -> None:

@@ -119,14 +119,21 @@ class Desk:
     def __init__(self, tx: AsyncSession, now: datetime) -> None:
         self.tx, self.now = tx, now
         self._notices: list[Notice] = []
+        self._cases: set[UUID] = set()
         self._open: dict[tuple[UUID, UUID, str], dict[str, Any]] = {}
         self._closed: set[tuple[UUID, UUID]] = set()
 
     def add(self, notice: Notice) -> None:
         self._notices.append(notice)
+        self._cases.add(UUID(notice.envelope.subject))
+
+    def holds(self, case: UUID) -> bool:
+        """Whether anything of a case has been collected and not yet written."""
+        return case in self._cases
 
     def note_open(self, case: UUID, review: UUID, envelope: Envelope) -> None:
         """Remember the latest event of its type about an open review."""
+        self._cases.add(case)
         self._open[case, review, envelope.type] = {
             "case_id": case,
             "review_id": review,
@@ -137,6 +144,7 @@ class Desk:
 
     def note_closed(self, case: UUID, review: UUID) -> None:
         """Forget a review that is over."""
+        self._cases.add(case)
         for key in [key for key in self._open if key[:2] == (case, review)]:
             del self._open[key]
         self._closed.add((case, review))
@@ -144,6 +152,7 @@ class Desk:
     async def flush(self) -> None:
         """Write what was collected."""
         notices, self._notices = self._notices, []
+        self._cases.clear()
         await self._write_reviews()
         if notices:
             rows = await self._write_copies(notices)

@@ -121,11 +121,16 @@ class _Batch:
         if before is None and not _begins(received.event):
             raise Defer("the case is not known yet")
         after = _after(before, received)
+        moves = before is not None and before.route != after.route
+        if moves and self.desk.holds(received.case):
+            await (
+                self.write()
+            )  # a move withdraws and hands over what is written, whichever batch it came with
         self._keep(received, before, after)
         self._note_review(received)
         near = self.directory.near(*([before.route] if before else []), after.route)
         self._tell(received, before or after, after, near)
-        if before is not None and before.route != after.route:
+        if before is not None and moves:
             await self._move(received, before, after, near)
         if isinstance(received.event, PlanCeased):
             await self._end(received.case)
@@ -168,7 +173,6 @@ class _Batch:
         self, received: Received[Any], before: Stand, after: Stand, near: Sequence[Addressee]
     ) -> None:
         """Whoever loses the case gets nothing more of it; whoever gains it is told of its open reviews."""
-        await self.write()
         sides = {to.id: side_of(to.party, before.route, after.route) for to in near}
         lost = [to.id for to in near if sides[to.id] is Side.LEAVES]
         gained = [to for to in near if sides[to.id] is Side.JOINS]
@@ -229,7 +233,6 @@ class _Batch:
                 self._owe(to, _anew(envelope), Side.OWN, stand)
             for envelope in current:
                 self._owe(to, _anew(envelope) if (to.id, envelope.id) in known else envelope, Side.OWN, stand)
-        await self.desk.flush()
 
     async def _told_before(
         self, partners: Sequence[Addressee], events: Sequence[Envelope]

@@ -26,7 +26,7 @@ from ehcp_contracts.events import Event
 from service_kit import access, outbox
 from service_kit.access import Caller
 from service_kit.clock import Clock
-from service_kit.database import Database, Transaction
+from service_kit.database import Database, Transaction, Unavailable
 from service_kit.failpoints import failpoint
 from service_kit.lists import Listing
 from service_kit.paging import PageRequest
@@ -179,6 +179,8 @@ class Context:
                         yield tx
                         await self._keep(tx, key, digest)
                         failpoint("api.before_commit")
+                except Unavailable:
+                    raise  # to ask it whether it knows the key would take as long again
                 except Exception:
                     await self._replay(key, digest)
                     raise

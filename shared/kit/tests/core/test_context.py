@@ -15,6 +15,7 @@ from sqlalchemy import Column, Integer, Table, Uuid, insert, select, update
 from ehcp_contracts.events import CASES, CeaseReason, PlanCeased
 from service_kit import Ctx, Predicate, Refusal, Service, Tx, allow
 from service_kit.api import router
+from service_kit.database import Database, Unavailable
 from service_kit.strict import Body, BoundedInt, View
 from service_kit.tables import service_metadata
 from service_kit.testing import Harness, running
@@ -93,7 +94,6 @@ service = Service(
 @pytest.fixture
 async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     from service_kit import migrate
-    from service_kit.database import Database
 
     async def create(db: Database, *_: object) -> None:
         async with db.engine.begin() as connection:
@@ -233,3 +233,22 @@ async def test_b06_a_commit_that_fails_is_never_answered_with_success(
     assert answer.headers["retry-after"] == "5"
     assert (await officer.post("/v1/cases", json={"size": 7}, headers=key)).status_code == 201
     assert len(await app.sent()) == 1
+
+
+async def test_f26_a_database_that_is_away_is_not_asked_for_an_answer_given_before(
+    app: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited until it was given up would wait as long again."""
+    asked: list[object] = []
+
+    async def broken(_: object) -> None:
+        raise ConnectionError("no answer to COMMIT")
+
+    async def fetch(_: object, statement: object, __: object) -> object:
+        asked.append(statement)
+        raise Unavailable
+
+    monkeypatch.setattr("aiosqlite.Connection.commit", broken)
+    monkeypatch.setattr(Database, "fetch", fetch)
+    answer = await app.as_("officer").post("/v1/cases", json={"size": 7}, headers={"Idempotency-Key": "k1"})
+    assert (answer.status_code, asked) == (503, [])
