@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(VENV) $(BIN)/uv
 MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml)
 PACKAGES := send_statute ehcp_contracts service_kit case_service review_scheduler notification_service reporting_service ehcp_embedded
-WORKERS ?= 2
+WORKERS ?= 3
 ARGS ?=
 
 .PHONY: help run test check bench chaos up setup lock machine format

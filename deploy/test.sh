@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# All tests: the suite on several workers, then the processes that are killed, alone so that nothing else takes their time.
+# All tests: the suite on several workers (more than cores, for many tests wait), then the processes that are killed,
+# alone so that nothing else takes their time.
 # Both parts run whatever the other did; what was used, and what was skipped and why, is printed last.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=.venv/bin/pytest
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-"$pytest" -q -n "${1:-2}" --dist loadgroup --ignore=tests/chaos 2>&1 | tee "$logs/suite"
+"$pytest" -q -n "${1:-3}" --dist loadgroup --ignore=tests/chaos 2>&1 | tee "$logs/suite"
 suite=$?
 "$pytest" -q tests/chaos 2>&1 | tee "$logs/chaos"
 chaos=$?

@@ -167,7 +167,8 @@ async def test_s82_a_dripping_body_is_cut_off(port: int, monkeypatch: pytest.Mon
         drips += 1
         await asyncio.wait({cut_off}, timeout=0.01)
     assert cut_off.done()
-    assert await cut_off == b""
+    with contextlib.suppress(ConnectionResetError):  # if a drip was still on its way when the server closed
+        assert await cut_off == b""
     writer.close()
 
 
