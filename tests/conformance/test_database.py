@@ -65,13 +65,16 @@ class RememberingBus(LogBus):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.broken = False
+        self.refused: set[UUID] = set()
         self.sent: list[Message] = []
 
     async def publish(self, messages: Sequence[Message]) -> list[str | None]:
         if self.broken:
             raise ConnectionError("bus away")
-        self.sent += messages
-        return await super().publish(messages)
+        taken = [message for message in messages if UUID(message.key) not in self.refused]
+        self.sent += taken
+        await super().publish(taken)
+        return [None if message in taken else "too large" for message in messages]
 
 
 # --- transactions and types ------------------------------------------------------------------------------------------
@@ -462,6 +465,27 @@ async def whole_reads(db: Database) -> int:
         await tx.execute(select(func.pg_stat_force_next_flush()))
     async with db.read() as session:
         return int((await session.execute(query)).scalar_one())
+
+
+async def test_what_the_bus_refused_is_held_with_the_later_events_of_its_case_until_an_operator_lets_it_go(
+    db: Database, tmp_path: Path
+) -> None:
+    """By the relay that was told so, and by one that starts later; other cases are sent meanwhile."""
+    bus, outbox = RememberingBus(tmp_path / "bus.sqlite3"), db.tables["outbox"]
+    relay = Relay(db, bus, outbox)
+    sick, well = uuid4(), uuid4()
+    for one in (relay, relay, Relay(db, bus, outbox)):
+        bus.refused = {sick} if not bus.sent else set()
+        async with db.write() as tx:
+            await publish_all(tx, [Outgoing(ENDED, sick, "351"), Outgoing(ENDED, well, "351")])
+        assert await one.drain() == 1
+    assert [UUID(message.key) for message in bus.sent] == [well] * 3
+    async with db.write() as tx:
+        await tx.execute(outbox.update().values(held_reason=None))
+    assert await relay.drain() == 3
+    sent = [Envelope.from_bytes(message.value) for message in bus.sent if message.key == str(sick)]
+    assert [envelope.sequence for envelope in sent] == [1, 2, 3]
+    await bus.close()
 
 
 async def test_an_event_that_the_bus_refused_does_not_hold_up_the_marks(db: Database, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     ColumnElement,
     MetaData,
     Table,
+    all_,
     any_,
     bindparam,
     event,
@@ -382,9 +383,6 @@ class Database:
             async def fetch(statement: Prepared, values: Mapping[str, Any]) -> Rows:
                 return await statement.fetch(driver, self.engine.dialect, values)
 
-            # After a burst the statistics say for a while that most of the outbox waits, and PostgreSQL would read all of
-            # it for one event.
-            await driver.execute("SET enable_seqscan = off")
             await driver.add_listener("outbox", lambda *_: woken())
             try:
                 yield fetch
@@ -500,10 +498,23 @@ def one_of(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
     """`column IN :name`, for a list given when a `Prepared` is fetched: an array, or JSON on SQLite, which has none. The
     column's values must be their own JSON: numbers or text."""
     if dialect == "postgresql":
-        unbounded = type(column.type)()  # a cast to VARCHAR(64) would cut
-        return column == any_(bindparam(name, type_=postgresql.ARRAY(unbounded)))  # type: ignore[no-any-return]
-    given = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
-    return column.in_(select(given.c.value))  # type: ignore[no-any-return]
+        return column == any_(_array(column, name))  # type: ignore[no-any-return]
+    return column.in_(_json_list(name))  # type: ignore[no-any-return]
+
+
+def none_of(dialect: str, column: Any, name: str) -> ColumnElement[bool]:
+    """`column NOT IN :name`, in the same way."""
+    if dialect == "postgresql":
+        return column != all_(_array(column, name))  # type: ignore[no-any-return]
+    return column.not_in(_json_list(name))  # type: ignore[no-any-return]
+
+
+def _array(column: Any, name: str) -> Any:
+    return bindparam(name, type_=postgresql.ARRAY(type(column.type)()))  # a cast to VARCHAR(64) would cut
+
+
+def _json_list(name: str) -> Any:
+    return select(func.json_each(bindparam(name, type_=JSON)).table_valued("value").c.value)
 
 
 def dialect_of(session: AsyncSession | Transaction) -> str:

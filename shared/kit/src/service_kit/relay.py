@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import ColumnElement, Table, bindparam, func, select, update
 
 from service_kit.bus.port import Bus, BusAway, Message
-from service_kit.database import Database, Fetch, instant, one_of
+from service_kit.database import Database, Fetch, instant, none_of, one_of
 from service_kit.failpoints import failpoint
 from service_kit.prepared import Prepared, Rows
 
@@ -33,11 +33,13 @@ class Relay:
     def __init__(self, db: Database, bus: Bus, outbox: Table, *, poll: float = 0.2) -> None:
         self.db, self.bus, self.outbox, self.poll = db, bus, outbox, poll
         self._woken = asyncio.Event()
-        columns = outbox.c
+        columns, dialect = outbox.c, db.engine.dialect.name
         query = select(columns.position, columns.topic, columns.subject, columns.body)
-        oldest = query.where(self._is_waiting()).order_by(columns.position).limit(BATCH)
-        self._waiting = Prepared(oldest)
-        these = one_of(db.engine.dialect.name, columns.position, "positions")
+        free = query.where(columns.published_at.is_(None), none_of(dialect, columns.subject, "held"))
+        self._waiting = Prepared(free.order_by(columns.position).limit(BATCH))
+        self._holding = Prepared(select(columns.subject).where(self._is_held()).distinct())
+        self._held: set[str] | None = None  # the cases held back, once they have been looked up
+        these = one_of(dialect, columns.position, "positions")
         self._sent = Prepared(update(outbox).where(these).values(published_at=bindparam("at")))
         self.leading = False
         db.on_publish.append(self.wake)
@@ -49,7 +51,7 @@ class Relay:
         """Send for ever, as the only relay of this database. Raises when the bus does not answer within the deadline:
         an idempotent producer may never return, so the process must be ended and started anew."""
         async with self.db.leader("relay", self.wake) as fetch:
-            self.leading = True
+            self.leading, self._held = True, None
             try:
                 while True:
                     self._woken.clear()
@@ -129,7 +131,12 @@ class Relay:
         return self.outbox.c.published_at.is_(None) & self.outbox.c.subject.not_in(stuck)
 
     async def _unpublished(self, fetch: Fetch | None = None) -> Rows:
-        return await (fetch or self.db.fetch)(self._waiting, {})
+        """The oldest that wait. Which cases are held back is asked again only while any is: nobody but the relay holds
+        one back, and within this query PostgreSQL would often read the whole outbox to find none."""
+        fetch = fetch or self.db.fetch
+        if self._held is None or self._held:
+            self._held = {subject for (subject,) in await fetch(self._holding, {})}
+        return await fetch(self._waiting, {"held": sorted(self._held)})
 
     async def _send(self, rows: Rows) -> tuple[list[int], dict[int, str]]:
         async with asyncio.timeout(SEND_DEADLINE):
@@ -142,6 +149,8 @@ class Relay:
     async def _mark(self, done: list[int], held: dict[int, str]) -> None:
         async with self.db.transaction() as tx:
             await tx.fetch(self._sent, {"positions": done, "at": self.db.clock.now()})
+            if held:
+                self._held = None
             for position, reason in held.items():
                 log.error("outbox row held", position=position, reason=reason)
                 this = update(self.outbox).where(self.outbox.c.position == position)
