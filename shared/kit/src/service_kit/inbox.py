@@ -1,9 +1,8 @@
 """The inbox: what a service does with other services' events, exactly once in effect and in order per case.
 
 An event's effect, the note that it was received, and the events the effect publishes are one transaction; the
-position on the bus is committed after it. A batch is taken in one transaction, a large one in two next to each other, each
-with whole cases; when anything in one fails, it is taken again in halves, down to the event at fault: only that one, and
-the later ones of its case, are parked.
+position on the bus is committed after it. A batch is taken in one transaction; when anything in it fails, it is taken
+again in halves, down to the event at fault: only that one, and the later ones of its case, are parked.
 
 `last_received` (per source and case) is kept for ever: it still recognises a replay when the inbox rows are pruned.
 """
@@ -52,10 +51,6 @@ E = TypeVar("E", bound=Event)
 TRIES = 3
 HANDLER_BUDGET = 30.0
 PATIENCE = timedelta(hours=24)
-LANES = 2
-"""A large batch is taken in so many parts next to each other, each with all events of its cases, as two replicas would:
-while PostgreSQL writes for one, the other is worked out. (SQLite has one writer.)"""
-WORTH_SHARING = 200  # records
 
 
 class Defer(Exception):
@@ -219,17 +214,6 @@ class Inbox:
 
     async def take(self, records: Sequence[Record]) -> None:
         """Apply or park every record; returns when all of them are safe in the database."""
-        if len(records) < WORTH_SHARING or self.hub.db.is_sqlite:
-            await self._take_lane(records)
-            return
-        lanes: dict[int, list[Record]] = {}
-        for record in records:
-            lanes.setdefault(hash(record.key) % LANES, []).append(record)
-        async with asyncio.TaskGroup() as tasks:
-            for lane in lanes.values():
-                tasks.create_task(self._take_lane(lane))
-
-    async def _take_lane(self, records: Sequence[Record]) -> None:
         await self._take([_read(record) for record in records])
 
     async def _take(self, items: list[_Item]) -> None:
