@@ -10,11 +10,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import deploy
 import pytest
 import uvicorn
 from deploy.up.up import Composition
 
+TEMPLATE = Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf.template"
 OWNERS = {
     "case-serve": ["/v1/cases", "/v1/cases/1/plan", "/v1/imports", "/v1/sources", "/v1/returns/sen2"],
     "review-serve": ["/v1/reviews", "/v1/due-lists", "/v1/officers/1", "/v1/calendars"],
@@ -112,7 +112,7 @@ def test_a_service_that_is_down_is_said_to_be_so_and_comes_back(gateway: Composi
 
 def test_no_idle_connection_is_used_again_that_a_service_may_just_be_closing() -> None:
     """Now and then a POST on one was a 502: a service closes what has been idle for five seconds, nginx kept it for sixty."""
-    template = Path(*deploy.__path__, "gateway", "nginx.conf.template").read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8")
     upstreams = re.findall(r"upstream \w+ {(.+)}", template)
     kept = [int(seconds) for seconds in re.findall(r"keepalive_timeout (\d+)s;", " ".join(upstreams))]
     assert len(kept) == len(upstreams) == 6

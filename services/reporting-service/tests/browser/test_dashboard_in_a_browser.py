@@ -46,7 +46,7 @@ async def address(hub: Harness) -> AsyncIterator[str]:
     """The service on a free port of this machine."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(hub.asgi, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(hub.asgi, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([door]))
     try:
         yield f"http://127.0.0.1:{door.getsockname()[1]}"
