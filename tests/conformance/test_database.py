@@ -21,7 +21,7 @@ from ehcp_contracts.events import CeaseReason, PlanCeased
 from service_kit.bus import Message, Record
 from service_kit.bus.log_bus import LogBus
 from service_kit.clock import Clock
-from service_kit.database import COPIED, Database, Unavailable, add_all, put_all
+from service_kit.database import COPIED, Crossed, Database, Unavailable, add_all, put_all
 from service_kit.inbox import Inbox
 from service_kit.outbox import Outgoing, publish, publish_all
 from service_kit.parked import discard_parked, list_parked, replay_parked
@@ -156,7 +156,16 @@ async def test_of_two_writers_that_wait_for_each_other_one_is_told_to_try_again(
 
     found = await asyncio.gather(move("a", "b"), move("b", "a"), return_exceptions=True)
     failed = [type(error) for error in found if error]
-    assert failed == ([] if db.is_sqlite else [Unavailable])
+    assert failed == ([] if db.is_sqlite else [Crossed])
+
+
+@pytest.mark.parametrize("rows", [1, COPIED])
+async def test_a_value_that_no_database_takes_is_no_outage(db: Database, rows: int) -> None:
+    """As one it would be tried again for ever, and hold up everything behind it."""
+    with pytest.raises(Exception) as found:  # noqa: PT011 - each driver has its own
+        async with db.write() as tx:
+            await add_all(tx, db.tables["sequences"], ["subject", "last"], [("a", 2**70)] * rows)
+    assert not isinstance(found.value, Unavailable)
 
 
 async def test_an_instant_comes_back_aware_in_utc_whatever_zone_it_went_in_with(db: Database) -> None:
@@ -630,10 +639,11 @@ async def test_f34_what_cannot_be_read_is_parked_with_its_reason_and_stops_nobod
             Record(TOPIC, 0, 4, "k4", b"{}"),
             Record(TOPIC, 0, 5, "another-case", whole.value),
             Record(TOPIC, 0, 6, str(well), whole.value),
+            Record(TOPIC, 0, 7, "k\x007", b"not json"),
         ]
     )
     assert await toy.heard(well) == [1]
-    assert await inbox.parked() == {"poison": 5}
+    assert await inbox.parked() == {"poison": 6}
 
 
 async def test_f34_two_cases_whose_records_have_the_same_bytes_are_both_held(toy: Toy, inbox: Inbox) -> None:

@@ -583,6 +583,25 @@ async def test_a_plan_that_goes_on_after_all_owes_its_reviews_as_before(desk):
     ]
 
 
+async def test_what_one_batch_moves_ends_and_continues_is_told_once(desk):
+    """As when a worker catches up. The last safe meeting day moves from 7 to 1 December 2026, so that the day to plan, 84
+    days before, was 8 September; the plan then ends and goes on after all."""
+    case = await desk.register(last=date(2026, 1, 5))
+    await desk.day(date(2026, 9, 10))
+    moved = DateCorrected(
+        field=CorrectableDate.LAST_CONCLUDED,
+        old=date(2026, 1, 5),
+        new=date(2025, 12, 30),
+        reason=CorrectionReason.KEYING_ERROR,
+    )
+    ended = PlanCeased(ceased_on=date(2026, 9, 10), reason=CeaseReason.NEEDS_MET)
+    for event in (moved, ended, PlanContinued(reason="appeal_lodged")):
+        await desk.app.deliver(event, case=case)
+    await desk.app.settle()
+    assert (await desk.review(case))["latest_meeting_on"] == "2026-12-01"
+    assert await desk.stages(case) == ["plan"]
+
+
 async def test_a_withdrawn_decision_to_cease_leaves_the_reviews_alone(desk):
     case = await desk.register()
     before = await desk.review(case)

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from case_service.bodies import REF
 from service_kit.api import NDJSON, Line, ndjson
 from service_kit.context import Context
-from service_kit.database import Unavailable
+from service_kit.database import Crossed, Unavailable
 from service_kit.failpoints import failpoint
 from service_kit.problems import Refusal, problem_document
 
@@ -170,7 +170,7 @@ async def _alone(ctx: Context, item: Item[B], take: Take[B]) -> Outcome:
 async def _again_if_crossed(ctx: Context, items: list[Item[B]], take: Take[B]) -> list[Outcome]:
     try:
         return await _taken(ctx, items, take)
-    except IntegrityError:
+    except (IntegrityError, Crossed):
         # Another request was quicker with one of these: what it stored can be seen now.
         return await _taken(ctx, items, take)
 

@@ -123,9 +123,8 @@ class _Batch:
         after = _after(before, received)
         moves = before is not None and before.route != after.route
         if moves and self.desk.holds(received.case):
-            await (
-                self.write()
-            )  # a move withdraws and hands over what is written, whichever batch it came with
+            # A move withdraws and hands over what is written, whichever batch it came with.
+            await self.write()
         self._keep(received, before, after)
         self._note_review(received)
         near = self.directory.near(*([before.route] if before else []), after.route)

@@ -123,7 +123,8 @@ class Docket:
             )
             for row in (await self.tx.execute(rows)).all():
                 planned = Planned(Stage(row.stage), row.on, StageState(row.state))
-                self.stages.setdefault(row.review_id, {})[planned.stage] = planned
+                # What this batch has already settled of a stage stands.
+                self.stages.setdefault(row.review_id, {}).setdefault(planned.stage, planned)
                 self._stored[row.review_id, planned.stage] = tuple(row)
 
     # --- reading --------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from service_kit.tokens import Caller, Keys, LocalKeys, RemoteKeys, Verifier, in
 SESSION_COOKIE = "ehcp_session"
 SCHEME = "bearer"  # name of the security scheme in the API description
 
+FEW_COUNCILS = 4
 Scope: TypeAlias = Callable[[Caller], "ColumnElement[bool] | tuple[ColumnElement[bool], ...]"]
 """The rows that are a caller's own, by role, organisation and councils. Several conditions: no row fulfils two, and each
 has an index."""
@@ -85,7 +86,10 @@ def alternatives(who: Caller, action: str, scopes: Scopes, table: Any) -> tuple[
 def either_council(
     responsible: Any, administering: Any, las: Sequence[Any]
 ) -> tuple[ColumnElement[bool], ...]:
-    """One of these councils is responsible, or does the work for another that is none of them: a scope in parts."""
+    """One of these councils is responsible, or does the work for another that is none of them: a scope in parts. Whoever
+    acts for many councils gets it in one: each part names them all."""
+    if len(las) > FEW_COUNCILS:
+        return (or_(responsible.in_(las), administering.in_(las)),)
     for_another = and_(administering != responsible, *(responsible != la for la in las))
     return (
         *(responsible == la for la in las),

@@ -63,9 +63,10 @@ NOTIFY_PAUSE = 0.005  # seconds between two wake-ups of a relay in another proce
 _NOTIFY = Prepared(select(func.pg_notify("outbox", "")))
 PATIENCE = 60.0
 OVERFLOW = 4  # connections beyond the pool, for a moment
-# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk), and rolled
-# back for another's sake (two writers that waited for each other).
-AWAY = ("08", "57P", "53", "40")
+# SQLSTATE of PostgreSQL: connection lost, shutting down or starting up, no room (connections, memory, disk); and rolled
+# back for another's sake.
+AWAY = ("08", "57P", "53")
+CROSSED = ("40",)
 
 
 class Session(AsyncSession):
@@ -77,6 +78,11 @@ class Session(AsyncSession):
 
 class Unavailable(Exception):
     """The database cannot be reached just now; nothing was changed, or the outcome of a commit is unknown."""
+
+
+class Crossed(Unavailable):
+    """Of two writers that waited for each other the database ended this one: nothing was changed, and trying again at once
+    is right."""
 
 
 def _json(value: Any) -> str:
@@ -91,11 +97,28 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout | OSError):
         return True
     cause = getattr(error, "orig", error)  # a prepared statement raises what the driver raised
+    if isinstance(cause.__cause__ or cause, ValueError):
+        return False  # a value that cannot be sent, which asyncpg takes for a fault of the interface
     if isinstance(cause, sqlite3.OperationalError):  # which SQLite also raises for a mistake in a statement
         return any(word in str(cause) for word in ("locked", "busy", "disk", "unable to open", "readonly"))
     if isinstance(error, OperationalError | InterfaceError | asyncpg.InterfaceError):
         return True
-    return str(getattr(cause, "sqlstate", None) or "").startswith(AWAY)
+    return _sqlstate(error).startswith(AWAY + CROSSED)
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+
+
+@contextlib.contextmanager
+def _outages() -> Iterator[None]:
+    """Raise `Unavailable` in place of what the driver calls an outage."""
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            raise (Crossed if _sqlstate(error).startswith(CROSSED) else Unavailable) from error
+        raise
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:
@@ -279,23 +302,15 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session for reading; nothing it does is kept."""
-        try:
+        with _outages():
             async with self._sessions() as session:
                 yield session
-        except Exception as error:
-            if is_outage(error):
-                raise Unavailable from error
-            raise
 
     async def fetch(self, statement: Prepared, values: Mapping[str, Any]) -> Rows:
         """The rows of one reading statement, straight from the driver."""
-        try:
+        with _outages():
             async with self._pooled() as pooled:
                 return await statement.fetch(pooled.driver_connection, self.engine.dialect, values)
-        except Exception as error:
-            if is_outage(error):
-                raise Unavailable from error
-            raise
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -306,7 +321,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """The same, without a session until one is asked for. The transaction is begun and ended on the driver itself."""
-        try:
+        with _outages():
             async with self._turn, self._pooled() as pooled:
                 driver: Any = pooled.driver_connection
                 tx = Transaction(self, pooled)
@@ -316,10 +331,6 @@ class Database:
                         await tx.flush()
                 finally:
                     await tx.close()
-        except Exception as error:
-            if is_outage(error):
-                raise Unavailable from error
-            raise
         if tx.published:
             self._wake_relay()
 

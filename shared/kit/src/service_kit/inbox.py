@@ -159,7 +159,9 @@ class _Item:
 
     @property
     def subject(self) -> str:
-        return self.envelope.subject if self.envelope else (self.record.key or "")
+        if self.envelope:
+            return self.envelope.subject
+        return (self.record.key or "").replace("\x00", "\ufffd")  # PostgreSQL has no NUL
 
     @property
     def parked_as(self) -> bytes:
@@ -234,6 +236,7 @@ class Inbox:
         except Exception as error:
             log.info("batch not taken as a whole", error=type(error).__name__)
             return False
+        self.reachable = True
         await self._let_go({item.subject for item in items} & picture.waiting)
         return True
 
@@ -377,6 +380,7 @@ class Inbox:
             try:
                 async with self.hub.db.write() as tx:
                     await self._store(tx, item, state, reason, detail)
+                self.reachable = True
                 return
             except Unavailable:
                 self.reachable = False
