@@ -13,6 +13,7 @@ from sqlmodel import func, select
 
 from case_service import pushes, sources, streams
 from case_service.tables import CaseRow, ChangeRow
+from service_kit.database import Crossed
 
 HEADERS = {"Content-Type": "application/x-ndjson"}
 URL = "/v1/sources/liquid-logic/batches"
@@ -88,6 +89,25 @@ async def test_a_chunk_that_fails_is_taken_line_by_line(
     assert [line["status"] for line in out] == ["created"] * 3 + ["rejected"] + ["created"] * 2
     assert out[3]["problem"]["type"].endswith("/problems/internal")
     assert len(await hub.events()) == 5
+
+
+async def test_a_chunk_that_the_database_ends_for_another_s_sake_is_taken_again(
+    hub: Any, snapshot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches at once can come to wait for each other; no line of the one that is ended is told to come again."""
+    ended = [Crossed()]
+    real = pushes._decide
+
+    def crossed_once(ctx: Any, taken: Any, case: Any, known: Any) -> Any:
+        if taken.ref == "B-3" and ended:
+            raise ended.pop()
+        return real(ctx, taken, case, known)
+
+    monkeypatch.setattr(pushes, "_decide", crossed_once)
+    out = await hub.batch([snapshot(f"B-{n}") for n in range(6)])
+    assert not ended
+    assert [line["status"] for line in out] == ["created"] * 6
+    assert len(await hub.events()) == 6
 
 
 async def test_results_flow_back_while_the_batch_is_still_being_sent(hub: Any, snapshot: Any) -> None:
