@@ -191,7 +191,7 @@ def backlog(found: Mapping[str, Mapping[date, int]], as_at: date) -> Backlog:
     return Backlog(
         sum(found["K6b"].values()),
         never,
-        [*bands(reviewed, as_at), ("first review, none held before", never)],
+        [*bands(reviewed, as_at), ("never reviewed", never)],
     )
 
 

@@ -224,6 +224,7 @@ class DrawingBoard:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                process_group=0,  # Ctrl-C is the service's; the child ends with its input
             )
         return self._child
 
