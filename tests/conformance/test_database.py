@@ -744,6 +744,15 @@ async def test_an_unreadable_record_set_aside_by_an_operator_no_longer_holds_bac
     assert await inbox.parked() == {"quarantined": 1}
 
 
+async def test_a_worker_is_ready_again_with_the_first_thing_that_is_stored(inbox: Inbox) -> None:
+    """A whole batch, or an event that is parked; it waited for one that came alone and was applied."""
+    case = uuid4()
+    for records in ([event(case, 1), event(case, 2)], [Record(TOPIC, 0, 0, str(uuid4()), b"not json")]):
+        inbox.reachable = False
+        await inbox.take(records)
+        assert inbox.reachable
+
+
 async def test_a_reaction_that_never_ends_is_parked_and_not_taken_for_an_outage(
     toy: Toy, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

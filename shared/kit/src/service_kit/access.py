@@ -87,9 +87,9 @@ def either_council(
     responsible: Any, administering: Any, las: Sequence[Any]
 ) -> tuple[ColumnElement[bool], ...]:
     """One of these councils is responsible, or does the work for another that is none of them: a scope in parts. Whoever
-    acts for many councils gets it in one: each part names them all."""
+    acts for many councils gets it in one, for each part names them all."""
     if len(las) > FEW_COUNCILS:
-        return (or_(responsible.in_(las), administering.in_(las)),)
+        return (or_(*(column == la for la in las for column in (responsible, administering))),)
     for_another = and_(administering != responsible, *(responsible != la for la in las))
     return (
         *(responsible == la for la in las),

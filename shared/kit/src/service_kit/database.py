@@ -110,7 +110,7 @@ def _sqlstate(error: BaseException) -> str:
     return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
-@contextlib.contextmanager
+@contextmanager
 def _outages() -> Iterator[None]:
     """Raise `Unavailable` in place of what the driver calls an outage."""
     try:

@@ -11,14 +11,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, literal_column, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, bindparam, literal_column, select, tuple_, union_all
 
 from service_kit.access import Caller, Scopes, alternatives
 from service_kit.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from service_kit.prepared import Prepared
 
 _MOST_KEPT = 500
-_MOST_PARTS = 8  # rows of more parts than this are found together and sorted
 # PostgreSQL does not know a limit that is a parameter when it plans, and plans each execution anew.
 _LIMITS = (DEFAULT_LIMIT + 1, MAX_LIMIT + 1)
 
@@ -60,16 +59,12 @@ class Listing:
         # Each part is read in the order of its own index and only as far as the page goes; then its rows are written.
         parts = [
             _some(select(*self.order).where(part, *conditions), self.order, limit).subquery()
-            for part in self._parts(rights, action)
+            for part in alternatives(rights, action, self._scopes, self._table)
         ]
         keys = parts[0] if len(parts) == 1 else union_all(*(select(part) for part in parts)).subquery()
         unique = self.order[-1]
         rows = select(self._item(rights.role), *self.order).join(keys, keys.c[unique.name] == unique)
         return Prepared(_some(rows, [keys.c[column.name] for column in self.order], limit))
-
-    def _parts(self, rights: Caller, action: str) -> Sequence[ColumnElement[bool]]:
-        parts = alternatives(rights, action, self._scopes, self._table)
-        return parts if len(parts) <= _MOST_PARTS else [or_(*parts)]
 
 
 def _some(rows: Select[Any], order: Sequence[Any], limit: int) -> Select[Any]:
