@@ -236,6 +236,7 @@ async def test_a_row_seen_through_several_councils_stands_there_once(toys: Datab
     assert await pages(toys, "a", "b", limit=3) == [["1a", "2a", "2b"], ["3ab", "4ba", "5ca"], ["6a", "7b"]]
     ten = [*"abcdefghij"]
     assert await pages(toys, *ten, limit=50) == [["1a", "2a", "2b", "3ab", "3c", "4ba", "5ca", "6a", "7b"]]
+    assert await pages(toys, *"avwxyz", limit=50) == [["1a", "2a", "3ab", "4ba", "5ca", "6a"]]
 
 
 async def test_nobody_sees_through_no_council(toys: Database) -> None:
